@@ -1,0 +1,53 @@
+import { createHash } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { ProtocolError } from '../../errors.js'
+import type { Arg, Command, Reply } from '../../redis/types.js'
+
+/** One `.lua` file with its typed face: the only caller of that file. */
+export interface Script<Input, Output> {
+  /** Name of the `.lua` file beside this module, without its ending. */
+  readonly name: string
+  /** All keys share the slot of the first. */
+  encode(input: Input): { readonly keys: readonly string[]; readonly args: readonly Arg[] }
+  /** @throws {ProtocolError} a reply that the script cannot give. */
+  decode(reply: Reply): Output
+}
+
+interface LoadedScript {
+  readonly source: string
+  readonly sha: string
+}
+
+/** Texts by name: immutable once read, so two clients cannot trip over each other. */
+const loaded = new Map<string, LoadedScript>()
+
+function load(name: string): LoadedScript {
+  let script = loaded.get(name)
+  if (!script) {
+    const source = readFileSync(new URL(`./${name}.lua`, import.meta.url), 'utf8')
+    script = { source, sha: createHash('sha1').update(source).digest('hex') }
+    loaded.set(name, script)
+  }
+  return script
+}
+
+/** The command that runs a script: EVALSHA, and EVAL on a node that does not know it yet. */
+export function scriptCommand<Input>(script: Script<Input, unknown>, input: Input): Command {
+  const { source, sha } = load(script.name)
+  const { keys, args } = script.encode(input)
+  const rest = [keys.length, ...keys, ...args]
+  return { key: keys[0]!, args: ['EVALSHA', sha, ...rest], onNoScript: ['EVAL', source, ...rest] }
+}
+
+/** Maps the integer replies of a script to names. */
+export function outcomes<Name extends string>(script: string, names: Readonly<Record<number, Name>>) {
+  return (reply: Reply): Name => {
+    const name = typeof reply === 'number' ? names[reply] : undefined
+    if (name === undefined) throw new ProtocolError(`${script}.lua answered ${describe(reply)}`)
+    return name
+  }
+}
+
+export function describe(reply: Reply): string {
+  return Buffer.isBuffer(reply) ? JSON.stringify(reply.toString('utf8').slice(0, 80)) : JSON.stringify(reply)
+}

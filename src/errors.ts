@@ -1,0 +1,120 @@
+/**
+ * The error taxonomy of the core. Every expected failure is an `AsynqError` with a literal `code`;
+ * anything else that reaches a caller is a bug. Messages never mention flags: hints are the CLI's.
+ */
+
+export type ErrorCode =
+  'USAGE' | 'NOT_FOUND' | 'UNAVAILABLE' | 'PRECONDITION' | 'PARTIAL' | 'STALE' | 'PROTOCOL' | 'INTERRUPTED'
+
+/** Base of every expected failure. `details` holds typed, secret-free facts for JSON output. */
+export class AsynqError extends Error {
+  readonly code: ErrorCode
+  readonly details: Readonly<Record<string, unknown>>
+
+  constructor(
+    code: ErrorCode,
+    message: string,
+    details: Readonly<Record<string, unknown>> = {},
+    options?: ErrorOptions,
+  ) {
+    super(message, options)
+    this.name = new.target.name
+    this.code = code
+    this.details = details
+  }
+}
+
+/** A value the caller supplied cannot be used (malformed URI, unparsable payload, wrong range). */
+export class UsageError extends AsynqError {
+  constructor(message: string, details: Readonly<Record<string, unknown>> = {}, options?: ErrorOptions) {
+    super('USAGE', message, details, options)
+  }
+}
+
+/** A queue, task, server entry or node that was named does not exist. */
+export class NotFoundError extends AsynqError {
+  constructor(message: string, details: Readonly<Record<string, unknown>> = {}, options?: ErrorOptions) {
+    super('NOT_FOUND', message, details, options)
+  }
+}
+
+/** Why one address could not be used. */
+export type ConnectFailureReason =
+  | 'refused'
+  | 'timed-out'
+  | 'unreachable'
+  | 'auth-required'
+  | 'auth-failed'
+  | 'not-permitted'
+  | 'not-a-cluster'
+  | 'is-a-cluster'
+  | 'tls'
+  | 'closed'
+  | 'loading'
+  | 'other'
+
+export interface AddressFailure {
+  /** `host:port` or a socket path. */
+  readonly address: string
+  readonly reason: ConnectFailureReason
+  readonly detail: string
+}
+
+/** Cannot connect, time-out passed, cluster down, or a slot without a live owner. */
+export class UnavailableError extends AsynqError {
+  readonly failures: readonly AddressFailure[]
+  /** True when a write was sent and its reply never came: it may or may not have taken effect. */
+  readonly outcomeUnknown: boolean
+
+  constructor(
+    message: string,
+    init: {
+      readonly failures?: readonly AddressFailure[]
+      readonly outcomeUnknown?: boolean
+      readonly cause?: unknown
+      readonly details?: Readonly<Record<string, unknown>>
+    } = {},
+  ) {
+    const failures = init.failures ?? []
+    const outcomeUnknown = init.outcomeUnknown ?? false
+    super(
+      'UNAVAILABLE',
+      message,
+      {
+        ...init.details,
+        ...(failures.length > 0 && { failures }),
+        ...(outcomeUnknown && { outcomeUnknown }),
+      },
+      { cause: init.cause },
+    )
+    this.failures = failures
+    this.outcomeUnknown = outcomeUnknown
+  }
+}
+
+/** Refused by the present state: duplicate task, id taken, queue not empty, cross-slot name. */
+export class PreconditionError extends AsynqError {
+  constructor(message: string, details: Readonly<Record<string, unknown>> = {}, options?: ErrorOptions) {
+    super('PRECONDITION', message, details, options)
+  }
+}
+
+/** The unique lock of an equal task (queue, type, payload) is held by another task. */
+export class DuplicateTaskError extends PreconditionError {}
+
+/** A task with this id exists already in the queue. */
+export class TaskIdConflictError extends PreconditionError {}
+
+/** A stored message or a server reply does not decode. */
+export class ProtocolError extends AsynqError {
+  constructor(message: string, details: Readonly<Record<string, unknown>> = {}, options?: ErrorOptions) {
+    super('PROTOCOL', message, details, options)
+  }
+}
+
+/** The server answered a command with an error that is not one of the above (`ERR ...`, `NOPERM ...`). */
+export class ServerReplyError extends AsynqError {
+  constructor(message: string, details: Readonly<Record<string, unknown>> = {}, options?: ErrorOptions) {
+    super(message.startsWith('NOPERM') ? 'PRECONDITION' : 'PROTOCOL', message, details, options)
+  }
+}

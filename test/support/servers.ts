@@ -1,0 +1,240 @@
+import { spawn, type ChildProcess } from 'node:child_process'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { openRedis } from '../../src/redis/connect.js'
+import type { Arg, ConnectionOptions, Redis, Reply } from '../../src/redis/types.js'
+import { waitFor } from './wait-for.js'
+
+/** A server process on loopback, in a temporary folder, stopped with the suite at the latest. */
+export interface TestServer {
+  readonly port: number
+  readonly address: string
+  readonly process: ChildProcess
+  stop(): Promise<void>
+}
+
+const running = new Set<TestServer>()
+
+export async function stopAllServers(): Promise<void> {
+  await Promise.all([...running].map((server) => server.stop()))
+}
+
+process.once('exit', () => {
+  for (const { process: child } of running) child.kill('SIGKILL')
+})
+
+export async function freePort(): Promise<number> {
+  // The cluster bus takes port + 10000, so the port itself must stay below 55536.
+  for (;;) {
+    const port = 20000 + Math.floor(Math.random() * 10000)
+    if ((await isFree(port)) && (await isFree(port + 10000))) return port
+  }
+}
+
+function isFree(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const probe = createServer()
+    probe.once('error', () => resolve(false))
+    probe.listen(port, '127.0.0.1', () => probe.close(() => resolve(true)))
+  })
+}
+
+export interface ServerOptions {
+  readonly args?: readonly string[]
+  /** Run as a Sentinel with this configuration text. */
+  readonly sentinelConfig?: string
+  /** How the suite itself connects to see that it is up. */
+  readonly connect?: Partial<ConnectionOptions>
+  readonly port?: number
+}
+
+export async function startServer(options: ServerOptions = {}): Promise<TestServer> {
+  const port = options.port ?? (await freePort())
+  const dir = mkdtempSync(join(tmpdir(), 'asynq-test-'))
+  const binary = process.env['ASYNQ_REDIS_SERVER'] ?? 'redis-server'
+  const common = ['--bind', '127.0.0.1', '--dir', dir, '--port', String(port)]
+  const args =
+    options.sentinelConfig === undefined
+      ? [
+          ...common,
+          '--save',
+          '',
+          '--appendonly',
+          'no',
+          '--repl-diskless-sync-delay',
+          '0',
+          ...(options.args ?? []),
+        ]
+      : [join(dir, 'sentinel.conf'), '--sentinel', ...common]
+  if (options.sentinelConfig !== undefined) writeFileSync(join(dir, 'sentinel.conf'), options.sentinelConfig)
+  let output = ''
+  const child = spawn(binary, args, { stdio: ['ignore', 'pipe', 'pipe'] })
+  child.stdout.on('data', (data: Buffer) => (output = (output + data.toString()).slice(-4000)))
+  child.stderr.on('data', (data: Buffer) => (output = (output + data.toString()).slice(-4000)))
+  const exited = new Promise<void>((resolve) => child.once('close', () => resolve()))
+  const server: TestServer = {
+    port,
+    address: `127.0.0.1:${port}`,
+    process: child,
+    stop: async () => {
+      child.kill('SIGCONT')
+      child.kill('SIGKILL')
+      await exited
+      running.delete(server)
+      rmSync(dir, { recursive: true, force: true })
+    },
+  }
+  running.add(server)
+  await waitFor(
+    () => {
+      if (child.exitCode !== null) throw new Error(`${binary} ended at once:\n${output}`)
+      return (
+        /Ready to accept connections|Running mode=sentinel/.test(output) || output.includes('Sentinel ID')
+      )
+    },
+    { what: `${binary} on port ${port}`, timeoutMs: 10_000 },
+  )
+  return server
+}
+
+export interface TestCluster {
+  readonly servers: readonly TestServer[]
+  /** `host:port,...` of every node. */
+  readonly addrs: string
+  readonly options: ConnectionOptions
+  /** A connection of the suite's own, to look at and seed the cluster. */
+  readonly redis: Redis
+  command(address: string, ...args: Arg[]): Promise<Reply>
+  flush(): Promise<void>
+  stop(): Promise<void>
+}
+
+export interface ClusterOptions {
+  readonly masters?: number
+  readonly replicas?: number
+  readonly args?: readonly string[]
+  readonly connect?: Partial<ConnectionOptions>
+  /** Slot ranges of each master; default: equal shares of all 16384. */
+  readonly slots?: readonly (readonly [number, number])[]
+}
+
+/** Starts a cluster by hand and waits until every node agrees that it is up and every replica is in sync. */
+export async function startCluster(options: ClusterOptions = {}): Promise<TestCluster> {
+  const { masters = 3, replicas = 1, args = [], connect = {} } = options
+  const clusterArgs = ['--cluster-enabled', 'yes', '--cluster-node-timeout', '2000', ...args]
+  const servers: TestServer[] = []
+  for (let n = 0; n < masters * (1 + replicas); n++)
+    servers.push(await startServer({ args: clusterArgs, connect }))
+  const options_: ConnectionOptions = {
+    target: { kind: 'cluster', nodes: servers.map(({ port }) => ({ host: '127.0.0.1', port })) },
+    timeoutMs: 5000,
+    ...connect,
+  }
+  const bootstrap = await openRedis(options_)
+  const command = (address: string, ...command_: Arg[]) => bootstrap.sendTo(address, command_)
+  const size = servers.length
+  const share = Math.ceil(16384 / masters)
+  const slots =
+    options.slots ??
+    Array.from({ length: masters }, (_, n) => [n * share, Math.min((n + 1) * share, 16384) - 1] as const)
+  for (const [n, server] of servers.entries()) {
+    await command(server.address, 'CLUSTER', 'SET-CONFIG-EPOCH', n + 1)
+    const range = slots[n]
+    if (n < masters && range) await command(server.address, 'CLUSTER', 'ADDSLOTSRANGE', range[0], range[1])
+    if (n > 0) await command(server.address, 'CLUSTER', 'MEET', '127.0.0.1', servers[0]!.port)
+  }
+  const info = async (address: string, name: string) =>
+    String(await command(address, name, ...(name === 'CLUSTER' ? ['INFO'] : ['replication'])))
+  const everywhere = (what: string, test: (address: string, n: number) => Promise<boolean>) =>
+    waitFor(
+      async () => (await Promise.all(servers.map(({ address }, n) => test(address, n)))).every(Boolean),
+      {
+        what,
+        timeoutMs: 30_000,
+      },
+    )
+  await everywhere('all nodes known', async (address) =>
+    (await info(address, 'CLUSTER')).includes(`cluster_known_nodes:${size}`),
+  )
+  const ids = await Promise.all(
+    servers.map(({ address }) => command(address, 'CLUSTER', 'MYID').then(String)),
+  )
+  for (let n = masters; n < size; n++) {
+    const master = ids[(n - masters) % masters]!
+    await waitFor(
+      () =>
+        command(servers[n]!.address, 'CLUSTER', 'REPLICATE', master).then(
+          () => true,
+          () => false,
+        ),
+      {
+        what: 'a replica',
+        timeoutMs: 10_000,
+      },
+    )
+  }
+  if (options.slots === undefined) {
+    await everywhere('cluster_state:ok', async (address) =>
+      (await info(address, 'CLUSTER')).includes('cluster_state:ok'),
+    )
+  }
+  await everywhere(
+    'replicas in sync',
+    async (address, n) => n < masters || (await info(address, 'INFO')).includes('master_link_status:up'),
+  )
+  await everywhere('replicas announced', async (address) => {
+    const nodes = String(await command(address, 'CLUSTER', 'NODES'))
+    return nodes.split('\n').filter((line) => / (myself,)?slave /.test(line)).length === masters * replicas
+  })
+  await bootstrap.topology({ refresh: true })
+  return {
+    servers,
+    addrs: servers.map(({ address }) => address).join(','),
+    options: options_,
+    redis: bootstrap,
+    command,
+    flush: async () => {
+      for (const address of await bootstrap.masterAddresses()) await command(address, 'FLUSHALL')
+    },
+    stop: async () => {
+      await bootstrap.close()
+      await Promise.all(servers.map((server) => server.stop()))
+    },
+  }
+}
+
+let shared: Promise<TestCluster> | undefined
+
+/** The 3-master/3-replica cluster of the suite, started once and empty before each test. Never harm its nodes. */
+export function useSharedCluster(): () => TestCluster {
+  let cluster: TestCluster
+  before(async function () {
+    this.timeout(60_000)
+    shared ??= startCluster()
+    cluster = await shared
+  })
+  beforeEach(() => cluster.flush())
+  return () => cluster
+}
+
+/** A cluster of the enclosing suite's own, to be harmed at will. */
+export function useOwnCluster(options: ClusterOptions = {}): () => TestCluster {
+  let cluster: TestCluster
+  before(async function () {
+    this.timeout(60_000)
+    cluster = await startCluster(options)
+  })
+  after(() => cluster?.stop())
+  return () => cluster
+}
+
+export function useServer(options: ServerOptions = {}): () => TestServer {
+  let server: TestServer
+  before(async () => {
+    server = await startServer(options)
+  })
+  after(() => server?.stop())
+  return () => server
+}
