@@ -12,3 +12,7 @@ export { decodeTaskMessage, encodeTaskMessage, type TaskMessage } from './wire/t
 export type { TaskState } from './wire/state.js'
 export * as keys from './wire/keys.js'
 export { Client, type EnqueuedTask, type EnqueueResult, type NewTask } from './client/client.js'
+export { Server, defaultRetryDelayMs, type ServerOptions } from './server/server.js'
+export { ServeMux, type Middleware } from './server/serve-mux.js'
+export * from './server/types.js'
+export { Broker, type NewMessage, type Placement } from './broker/broker.js'

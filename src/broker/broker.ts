@@ -1,17 +1,21 @@
 import { nowSec, systemClock, type Clock } from '../clock.js'
-import { NotFoundError } from '../errors.js'
+import { NotFoundError, ProtocolError } from '../errors.js'
 import type { Command, Redis } from '../redis/types.js'
-import { QUEUES_KEY, utcDay } from '../wire/keys.js'
+import { leaseKey, QUEUES_KEY, taskKey, utcDay } from '../wire/keys.js'
 import { assertQueueName } from '../wire/slot.js'
 import { decodeTaskMessage, encodeTaskMessage, type TaskMessage } from '../wire/task-message.js'
 import { scriptCommand, type Script } from './scripts/script.js'
 import {
   addToGroupScript,
+  completeScript,
   dequeueScript,
   doneScript,
   enqueueScript,
+  forwardScript,
   requeueScript,
+  retryScript,
   scheduleScript,
+  trimArchiveScript,
   type EnqueueOutcome,
   type UniqueLock,
 } from './scripts/scripts.js'
@@ -20,6 +24,12 @@ import {
 export const LEASE_SEC = 30
 /** How long daily counters are kept, in s: 90 days. */
 const COUNTERS_KEPT_SEC = 90 * 24 * 3600
+
+/** The archive keeps at most this many tasks, for at most this long (asynq v0.26). */
+const ARCHIVE_MOST = 10_000
+const ARCHIVE_KEPT_SEC = 90 * 24 * 3600
+/** Tasks handled by one script call at the most, so that none holds up the server. */
+const BATCH = 100
 
 /** Where a new task goes. */
 export type Placement =
@@ -91,18 +101,129 @@ export class Broker {
     return null
   }
 
-  /** Removes a processed task and counts it. @throws {NotFoundError} it is no longer active under a lease. */
+  /**
+   * Ends a task that was processed: removes it, or keeps it as completed when it asks for retention, and counts it.
+   * @throws {NotFoundError} it is no longer active under a lease.
+   */
   async done(message: TaskMessage): Promise<void> {
-    const { queue, id } = message
-    const nowMs = this.#clock.nowMs()
-    const outcome = await this.#run(doneScript, {
-      queue,
-      id,
-      day: utcDay(nowMs),
-      dayExpirySec: Math.floor(nowMs / 1000) + COUNTERS_KEPT_SEC,
-      lockKey: message.uniqueKey,
+    const { queue, id, uniqueKey: lockKey, retentionSec } = message
+    const counted = this.#countedDay()
+    const completedAtSec = nowSec(this.#clock)
+    const outcome =
+      retentionSec > 0n
+        ? await this.#run(completeScript, {
+            queue,
+            id,
+            message: encodeTaskMessage({ ...message, completedAtSec: BigInt(completedAtSec) }),
+            deleteAtSec: completedAtSec + Number(retentionSec),
+            lockKey,
+            ...counted,
+          })
+        : await this.#run(doneScript, { queue, id, lockKey, ...counted })
+    if (outcome === 'not-active') throw notActive(message)
+  }
+
+  /**
+   * Puts a task off until `retryAtMs` (Unix ms). A failure counts: one more retry, and the counters of the queue.
+   * @throws {NotFoundError} it is no longer active under a lease.
+   */
+  async retry(
+    message: TaskMessage,
+    options: { readonly retryAtMs: number; readonly error: string; readonly countsAsFailure: boolean },
+  ): Promise<void> {
+    const { error, countsAsFailure, retryAtMs } = options
+    const outcome = await this.#run(retryScript, {
+      queue: message.queue,
+      id: message.id,
+      message: encodeTaskMessage({
+        ...message,
+        errorMsg: error,
+        ...(countsAsFailure && {
+          retried: message.retried + 1,
+          lastFailedAtSec: BigInt(nowSec(this.#clock)),
+        }),
+      }),
+      target: 'retry',
+      scoreSec: Math.floor(retryAtMs / 1000),
+      countsAsFailure,
+      ...this.#countedDay(),
     })
     if (outcome === 'not-active') throw notActive(message)
+  }
+
+  /** Gives a task up for good. @throws {NotFoundError} it is no longer active under a lease. */
+  async archive(message: TaskMessage, error: string): Promise<void> {
+    const { queue, id } = message
+    const now = nowSec(this.#clock)
+    const outcome = await this.#run(retryScript, {
+      queue,
+      id,
+      message: encodeTaskMessage({ ...message, errorMsg: error, lastFailedAtSec: BigInt(now) }),
+      target: 'archived',
+      scoreSec: now,
+      countsAsFailure: true,
+      ...this.#countedDay(),
+    })
+    if (outcome === 'not-active') throw notActive(message)
+    await this.#run(trimArchiveScript, {
+      queue,
+      cutoffSec: now - ARCHIVE_KEPT_SEC,
+      keep: ARCHIVE_MOST - 1,
+      most: BATCH,
+    })
+  }
+
+  /** Moves everything that is due from scheduled and retry to where it waits. @returns how many tasks moved. */
+  async forward(queue: string): Promise<number> {
+    let moved = 0
+    for (const source of ['scheduled', 'retry'] as const) {
+      for (;;) {
+        const now = { nowSec: nowSec(this.#clock), nowNs: this.#clock.nowNs() }
+        const count = await this.#run(forwardScript, { queue, source, most: BATCH, ...now })
+        moved += count
+        if (count < BATCH) break
+      }
+    }
+    return moved
+  }
+
+  /** Extends the leases that still stand by 30 s from now. @returns the new expiry, Unix s. */
+  async extendLease(queue: string, ids: readonly string[]): Promise<number> {
+    const expirySec = nowSec(this.#clock) + LEASE_SEC
+    const key = leaseKey(queue)
+    const scores = ids.flatMap((id) => [expirySec, id])
+    await this.#redis.send({ key, args: ['ZADD', key, 'XX', ...scores], idempotent: true })
+    return expirySec
+  }
+
+  /** Active tasks whose lease ended at `cutoffSec` (Unix s) or before; undecodable ones are left out. */
+  async listLeaseExpired(queue: string, cutoffSec: number): Promise<readonly TaskMessage[]> {
+    const key = leaseKey(queue)
+    const ids = await this.#redis.send({
+      key,
+      args: ['ZRANGEBYSCORE', key, '-inf', cutoffSec],
+      idempotent: true,
+    })
+    const hashes = (ids as readonly Buffer[]).map((id) => taskKey(queue, String(id)))
+    const messages = await this.#redis.sendAll(
+      hashes.map((hash) => ({ key: hash, args: ['HGET', hash, 'msg'], idempotent: true })),
+    )
+    return messages.flatMap((outcome) => {
+      if (!outcome.ok) throw outcome.error
+      if (!Buffer.isBuffer(outcome.value)) return []
+      try {
+        return [decodeTaskMessage(outcome.value)]
+      } catch (error) {
+        if (error instanceof ProtocolError) return []
+        throw error
+      }
+    })
+  }
+
+  /** Stores what a handler has to say about its task. */
+  async writeResult(queue: string, id: string, result: Buffer): Promise<void> {
+    const key = taskKey(queue, id)
+    await this.#redis.send({ key, args: ['HSET', key, 'result', result], idempotent: true })
   }
 
   /** Gives a task back to the head of its queue. @throws {NotFoundError} it is no longer active under a lease. */
@@ -126,6 +247,11 @@ export class Broker {
           nowSec: nowSec(this.#clock),
         })
     }
+  }
+
+  #countedDay(): { readonly day: string; readonly dayExpirySec: number } {
+    const nowMs = this.#clock.nowMs()
+    return { day: utcDay(nowMs), dayExpirySec: Math.floor(nowMs / 1000) + COUNTERS_KEPT_SEC }
   }
 
   async #run<Input, Output>(script: Script<Input, Output>, input: Input): Promise<Output> {

@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { formCluster } from '../../src/dev/form-cluster.js'
 import { openRedis } from '../../src/redis/connect.js'
 import type { Arg, ConnectionOptions, Redis, Reply } from '../../src/redis/types.js'
 import { waitFor } from './wait-for.js'
@@ -33,7 +34,7 @@ export async function freePort(): Promise<number> {
   }
 }
 
-function isFree(port: number): Promise<boolean> {
+export function isFree(port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const probe = createServer()
     probe.once('error', () => resolve(false))
@@ -45,8 +46,6 @@ export interface ServerOptions {
   readonly args?: readonly string[]
   /** Run as a Sentinel with this configuration text. */
   readonly sentinelConfig?: string
-  /** How the suite itself connects to see that it is up. */
-  readonly connect?: Partial<ConnectionOptions>
   readonly port?: number
 }
 
@@ -106,7 +105,7 @@ export interface TestCluster {
   readonly options: ConnectionOptions
   /** A connection of the suite's own, to look at and seed the cluster. */
   readonly redis: Redis
-  command(address: string, ...args: Arg[]): Promise<Reply>
+  readonly command: (address: string, ...args: Arg[]) => Promise<Reply>
   flush(): Promise<void>
   stop(): Promise<void>
 }
@@ -125,8 +124,7 @@ export async function startCluster(options: ClusterOptions = {}): Promise<TestCl
   const { masters = 3, replicas = 1, args = [], connect = {} } = options
   const clusterArgs = ['--cluster-enabled', 'yes', '--cluster-node-timeout', '2000', ...args]
   const servers: TestServer[] = []
-  for (let n = 0; n < masters * (1 + replicas); n++)
-    servers.push(await startServer({ args: clusterArgs, connect }))
+  for (let n = 0; n < masters * (1 + replicas); n++) servers.push(await startServer({ args: clusterArgs }))
   const options_: ConnectionOptions = {
     target: { kind: 'cluster', nodes: servers.map(({ port }) => ({ host: '127.0.0.1', port })) },
     timeoutMs: 5000,
@@ -134,59 +132,11 @@ export async function startCluster(options: ClusterOptions = {}): Promise<TestCl
   }
   const bootstrap = await openRedis(options_)
   const command = (address: string, ...command_: Arg[]) => bootstrap.sendTo(address, command_)
-  const size = servers.length
-  const share = Math.ceil(16384 / masters)
-  const slots =
-    options.slots ??
-    Array.from({ length: masters }, (_, n) => [n * share, Math.min((n + 1) * share, 16384) - 1] as const)
-  for (const [n, server] of servers.entries()) {
-    await command(server.address, 'CLUSTER', 'SET-CONFIG-EPOCH', n + 1)
-    const range = slots[n]
-    if (n < masters && range) await command(server.address, 'CLUSTER', 'ADDSLOTSRANGE', range[0], range[1])
-    if (n > 0) await command(server.address, 'CLUSTER', 'MEET', '127.0.0.1', servers[0]!.port)
-  }
-  const info = async (address: string, name: string) =>
-    String(await command(address, name, ...(name === 'CLUSTER' ? ['INFO'] : ['replication'])))
-  const everywhere = (what: string, test: (address: string, n: number) => Promise<boolean>) =>
-    waitFor(
-      async () => (await Promise.all(servers.map(({ address }, n) => test(address, n)))).every(Boolean),
-      {
-        what,
-        timeoutMs: 30_000,
-      },
-    )
-  await everywhere('all nodes known', async (address) =>
-    (await info(address, 'CLUSTER')).includes(`cluster_known_nodes:${size}`),
-  )
-  const ids = await Promise.all(
-    servers.map(({ address }) => command(address, 'CLUSTER', 'MYID').then(String)),
-  )
-  for (let n = masters; n < size; n++) {
-    const master = ids[(n - masters) % masters]!
-    await waitFor(
-      () =>
-        command(servers[n]!.address, 'CLUSTER', 'REPLICATE', master).then(
-          () => true,
-          () => false,
-        ),
-      {
-        what: 'a replica',
-        timeoutMs: 10_000,
-      },
-    )
-  }
-  if (options.slots === undefined) {
-    await everywhere('cluster_state:ok', async (address) =>
-      (await info(address, 'CLUSTER')).includes('cluster_state:ok'),
-    )
-  }
-  await everywhere(
-    'replicas in sync',
-    async (address, n) => n < masters || (await info(address, 'INFO')).includes('master_link_status:up'),
-  )
-  await everywhere('replicas announced', async (address) => {
-    const nodes = String(await command(address, 'CLUSTER', 'NODES'))
-    return nodes.split('\n').filter((line) => / (myself,)?slave /.test(line)).length === masters * replicas
+  await formCluster({
+    addresses: servers.map(({ address }) => address),
+    masters,
+    send: command,
+    ...(options.slots && { slots: options.slots }),
   })
   await bootstrap.topology({ refresh: true })
   return {

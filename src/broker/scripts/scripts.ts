@@ -1,4 +1,5 @@
 import { ProtocolError } from '../../errors.js'
+import type { Reply } from '../../redis/types.js'
 import * as keys from '../../wire/keys.js'
 import { describe, outcomes, type Script } from './script.js'
 
@@ -117,4 +118,92 @@ export const requeueScript: Script<ActiveTask & { readonly nowNs: bigint }, Sett
     args: [id, nowNs.toString()],
   }),
   decode: settleOutcome('requeue'),
+}
+
+export const completeScript: Script<
+  ActiveTask &
+    CountedDay & { readonly message: Buffer; readonly deleteAtSec: number; readonly lockKey: string },
+  SettleOutcome
+> = {
+  name: 'complete',
+  encode: ({ queue, id, message, deleteAtSec, day, dayExpirySec, lockKey }) => ({
+    keys: [
+      keys.activeKey(queue),
+      keys.leaseKey(queue),
+      keys.completedKey(queue),
+      keys.taskKey(queue, id),
+      keys.processedKey(queue, day),
+      keys.processedTotalKey(queue),
+      ...(lockKey === '' ? [] : [lockKey]),
+    ],
+    args: [id, message, deleteAtSec, dayExpirySec, COUNTER_LIMIT],
+  }),
+  decode: settleOutcome('complete'),
+}
+
+export const retryScript: Script<
+  ActiveTask &
+    CountedDay & {
+      readonly message: Buffer
+      readonly target: 'retry' | 'archived'
+      /** When to try again, or when it was archived. */
+      readonly scoreSec: number
+      readonly countsAsFailure: boolean
+    },
+  SettleOutcome
+> = {
+  name: 'retry',
+  encode: ({ queue, id, message, target, scoreSec, countsAsFailure, day, dayExpirySec }) => ({
+    keys: [
+      keys.activeKey(queue),
+      keys.leaseKey(queue),
+      target === 'retry' ? keys.retryKey(queue) : keys.archivedKey(queue),
+      keys.taskKey(queue, id),
+      keys.processedKey(queue, day),
+      keys.failedKey(queue, day),
+      keys.processedTotalKey(queue),
+      keys.failedTotalKey(queue),
+    ],
+    args: [id, message, scoreSec, target, countsAsFailure ? '1' : '0', dayExpirySec, COUNTER_LIMIT],
+  }),
+  decode: settleOutcome('retry'),
+}
+
+const count = (name: string) => (reply: Reply) => {
+  if (typeof reply !== 'number') throw new ProtocolError(`${name}.lua answered ${describe(reply)}`)
+  return reply
+}
+
+export const trimArchiveScript: Script<
+  { readonly queue: string; readonly cutoffSec: number; readonly keep: number; readonly most: number },
+  number
+> = {
+  name: 'trim-archive',
+  encode: ({ queue, cutoffSec, keep, most }) => ({
+    keys: [keys.archivedKey(queue)],
+    args: [keys.taskKeyPrefix(queue), cutoffSec, keep, most],
+  }),
+  decode: count('trim-archive'),
+}
+
+export const forwardScript: Script<
+  {
+    readonly queue: string
+    readonly source: 'scheduled' | 'retry'
+    readonly nowSec: number
+    readonly nowNs: bigint
+    readonly most: number
+  },
+  number
+> = {
+  name: 'forward',
+  encode: ({ queue, source, nowSec, nowNs, most }) => ({
+    keys: [
+      source === 'scheduled' ? keys.scheduledKey(queue) : keys.retryKey(queue),
+      keys.pendingKey(queue),
+      keys.groupsKey(queue),
+    ],
+    args: [keys.queuePrefix(queue), nowSec, nowNs.toString(), most],
+  }),
+  decode: count('forward'),
 }

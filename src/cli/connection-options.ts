@@ -1,0 +1,155 @@
+import { readFileSync } from 'node:fs'
+import { UsageError } from '../errors.js'
+import { formatAddress, parseHostPort } from '../redis/address.js'
+import type { ConnectionOptions, HostPort, Target, TlsOptions } from '../redis/types.js'
+import { parseUri } from '../redis/uri.js'
+import { parseDuration } from './duration.js'
+import { envName, globalFlagEntries, type GlobalFlagName, type Settings } from './global-flags.js'
+
+export const DEFAULT_URI = '127.0.0.1:6379'
+export const DEFAULT_CLUSTER_ADDRS = [7000, 7001, 7002, 7003, 7004, 7005]
+  .map((port) => `127.0.0.1:${port}`)
+  .join(',')
+
+/** Merges by precedence: flag, environment, config file. An empty variable counts as not set. */
+export function mergeSettings(flags: Settings, env: NodeJS.ProcessEnv, config: Settings): Settings {
+  const merged: Partial<Record<GlobalFlagName, string | boolean | readonly string[]>> = { ...config }
+  for (const [name, { kind, setting }] of globalFlagEntries) {
+    const text = setting ? env[envName(name)] : undefined
+    if (text !== undefined && text !== '') {
+      if (kind === 'boolean') merged[name] = parseBoolean(text, envName(name))
+      else merged[name] = kind === 'strings' ? text.split(',') : text
+    }
+    if (flags[name] !== undefined) merged[name] = flags[name]
+  }
+  return merged
+}
+
+function parseBoolean(text: string, what: string): boolean {
+  if (/^(1|t|true)$/i.test(text)) return true
+  if (/^(0|f|false)$/i.test(text)) return false
+  throw new UsageError(`${what}: "${text}" is neither true nor false`)
+}
+
+/**
+ * Makes connection options of settings. Reads the files they name.
+ * @param settings merged; `password` never is `-` here.
+ * @param options.cluster the command works on clusters alone: cluster mode needs no flag then.
+ * @throws {UsageError} malformed or contradictory settings; never repeats a secret.
+ */
+export function connectionOptions(
+  settings: Settings,
+  options: { readonly cluster?: boolean } = {},
+): ConnectionOptions {
+  const text = (name: GlobalFlagName) => settings[name] as string | undefined
+  const on = (name: GlobalFlagName) => settings[name] === true
+  const uri = parseUri(text('uri') ?? DEFAULT_URI)
+
+  let target: Target = uri.target
+  if (text('sentinel_addrs') !== undefined) {
+    const sentinels = addresses(text('sentinel_addrs')!, 'sentinel_addrs', 26379)
+    target = { kind: 'sentinel', sentinels, masterName: text('master_name') ?? 'mymaster' }
+  }
+  if (on('cluster') || text('cluster_addrs') !== undefined || options.cluster) {
+    if (target.kind === 'sentinel' || target.kind === 'socket') {
+      throw new UsageError(
+        `a cluster is not reached by ${target.kind === 'socket' ? 'a socket' : 'Sentinel'}: give one or the other`,
+      )
+    }
+    // An address given as the uri serves as the way into the cluster when no other is given.
+    const way = target.kind === 'single' && text('uri') !== undefined ? [target] : undefined
+    const seeds = text('cluster_addrs')
+    target = {
+      kind: 'cluster',
+      nodes:
+        seeds === undefined && way ? way : addresses(seeds ?? DEFAULT_CLUSTER_ADDRS, 'cluster_addrs', 6379),
+    }
+  }
+
+  const db = text('db') === undefined ? uri.db : wholeNumber(text('db')!, 'db')
+  if (target.kind === 'cluster' && (db ?? 0) !== 0) {
+    throw new UsageError(`database ${db} cannot be used: a Redis Cluster has only database 0`)
+  }
+  const username = text('username') ?? uri.username
+  const password = text('password') ?? passwordFromFile(text('password_file')) ?? uri.password
+  const tls = tlsOptions(settings, uri.tls)
+  const natMap = parseNatMap((settings.nat_map as readonly string[] | undefined) ?? [])
+  const timeoutMs = parseDuration(text('timeout') ?? '5s', 'timeout')
+  if (!(timeoutMs > 0)) throw new UsageError('timeout: must be more than 0')
+  if (username !== undefined && username !== '' && password === undefined) {
+    throw new UsageError(`user "${username}" needs a password: set ASYNQ_PASSWORD or name a password_file`)
+  }
+  return {
+    target,
+    ...(username !== undefined && username !== '' && { username }),
+    ...(password !== undefined && password !== '' && { password }),
+    ...(uri.sentinelUsername !== undefined && { sentinelUsername: uri.sentinelUsername }),
+    ...(uri.sentinelPassword !== undefined && { sentinelPassword: uri.sentinelPassword }),
+    ...(db !== undefined && { db }),
+    ...(tls && { tls }),
+    ...(natMap.size > 0 && { natMap }),
+    timeoutMs,
+  }
+}
+
+function addresses(list: string, what: string, defaultPort: number): readonly HostPort[] {
+  return list.split(',').map((address) => {
+    try {
+      return parseHostPort(address.trim(), defaultPort)
+    } catch (error) {
+      throw new UsageError(`${what}: ${(error as Error).message}`)
+    }
+  })
+}
+
+function wholeNumber(value: string, what: string): number {
+  if (!/^\d{1,9}$/.test(value)) throw new UsageError(`${what}: "${value}" is not a whole number`)
+  return Number(value)
+}
+
+function passwordFromFile(path: string | undefined): string | undefined {
+  return path === undefined ? undefined : readFile(path, 'password_file').split(/\r?\n/, 1)[0]
+}
+
+function readFile(path: string, what: string): string {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    throw new UsageError(
+      `${what}: ${path} ${code === 'ENOENT' ? 'does not exist' : `cannot be read (${code ?? 'error'})`}`,
+    )
+  }
+}
+
+function tlsOptions(settings: Settings, fromUri: TlsOptions | undefined): TlsOptions | undefined {
+  const file = (name: 'tls_ca' | 'tls_cert' | 'tls_key') =>
+    settings[name] === undefined ? undefined : readFile(settings[name] as string, name)
+  const serverName = settings.tls_server as string | undefined
+  const [ca, cert, key] = [file('tls_ca'), file('tls_cert'), file('tls_key')]
+  const insecure = settings.insecure === true
+  const wanted =
+    settings.tls === true || [serverName, ca, cert, key, fromUri].some((part) => part !== undefined)
+  if (!wanted) return undefined
+  if ((cert === undefined) !== (key === undefined)) {
+    throw new UsageError('tls_cert and tls_key go together: give both or none')
+  }
+  return {
+    ...fromUri,
+    ...(ca !== undefined && { ca }),
+    ...(cert !== undefined && { cert }),
+    ...(key !== undefined && { key }),
+    ...(serverName !== undefined && { serverName }),
+    ...(insecure && { insecure }),
+  }
+}
+
+function parseNatMap(entries: readonly string[]): ReadonlyMap<string, HostPort> {
+  return new Map(
+    entries.map((entry) => {
+      const [from, to, ...rest] = entry.split('=')
+      if (!from || !to || rest.length > 0) throw new UsageError(`nat_map: "${entry}" is not FROM=TO`)
+      return [formatAddress(parseHostPort(from)), parseHostPort(to)] as const
+    }),
+  )
+}

@@ -1,0 +1,42 @@
+import { UsageError } from '../errors.js'
+
+const UNIT_MS: Readonly<Record<string, number>> = {
+  ns: 1e-6,
+  us: 1e-3,
+  µs: 1e-3,
+  μs: 1e-3,
+  ms: 1,
+  s: 1000,
+  m: 60_000,
+  h: 3_600_000,
+}
+
+/** Parses a Go duration (`1h30m`, `250ms`, `1.5s`, `0`) to ms. @throws {UsageError} naming `what`. */
+export function parseDuration(text: string, what = 'duration'): number {
+  if (text === '0') return 0
+  const sign = text.startsWith('-') ? -1 : 1
+  const rest = text.replace(/^[+-]/, '')
+  const parts = [...rest.matchAll(/(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h)/gy)]
+  if (parts.length === 0 || parts.map(([part]) => part).join('') !== rest) {
+    throw new UsageError(`${what}: "${text}" is not a duration: write it like 30s, 1h30m or 250ms`)
+  }
+  return sign * parts.reduce((sum, [, amount, unit]) => sum + Number(amount) * UNIT_MS[unit!]!, 0)
+}
+
+/** A duration flag that must not be negative. */
+export function parsePositiveDuration(text: string, what: string): number {
+  const ms = parseDuration(text, what)
+  if (ms < 0) throw new UsageError(`${what}: "${text}" is negative`)
+  return ms
+}
+
+/** Parses an RFC 3339 time to Unix ms. @throws {UsageError} naming `what`. */
+export function parseTime(text: string, what: string): number {
+  const ms = /^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)$/.test(text)
+    ? Date.parse(text)
+    : NaN
+  if (Number.isNaN(ms)) {
+    throw new UsageError(`${what}: "${text}" is not a time: write it like 2026-01-31T15:04:05Z`)
+  }
+  return ms
+}

@@ -1,0 +1,164 @@
+/**
+ * The flags that every command shares, as data: one table for the parser, the argument normaliser, the environment
+ * (`ASYNQ_` + the name in capitals) and the config file (the same names).
+ */
+export interface GlobalFlag {
+  readonly kind: 'string' | 'boolean' | 'strings'
+  readonly char?: string
+  readonly aliases?: readonly string[]
+  readonly description: string
+  /** Shown in help. */
+  readonly value?: string
+  readonly group: 'CONNECTION' | 'OUTPUT'
+  /** May also come from the environment and the config file. */
+  readonly setting: boolean
+}
+
+const connection = { group: 'CONNECTION', setting: true } as const
+const output = { group: 'OUTPUT', setting: false } as const
+
+export const GLOBAL_FLAGS = {
+  uri: {
+    ...connection,
+    kind: 'string',
+    char: 'u',
+    value: 'HOST:PORT|URI',
+    description:
+      'server: host:port, redis://, rediss://, redis-socket:// or redis-sentinel:// [127.0.0.1:6379]',
+  },
+  db: {
+    ...connection,
+    kind: 'string',
+    char: 'n',
+    value: 'N',
+    description: 'database number (not on a cluster) [0]',
+  },
+  password: {
+    ...connection,
+    kind: 'string',
+    char: 'p',
+    value: 'PASSWORD',
+    description: 'password; "-" asks for it. Prefer ASYNQ_PASSWORD or --password_file: arguments show in ps',
+  },
+  password_file: {
+    ...connection,
+    kind: 'string',
+    aliases: ['password-file'],
+    value: 'FILE',
+    description: 'file whose first line is the password',
+  },
+  username: { ...connection, kind: 'string', char: 'U', value: 'NAME', description: 'ACL user' },
+  cluster: { ...connection, kind: 'boolean', description: 'connect to a Redis Cluster' },
+  cluster_addrs: {
+    ...connection,
+    kind: 'string',
+    aliases: ['cluster-addrs'],
+    value: 'HOST:PORT,...',
+    description: 'addresses of some nodes; implies --cluster [127.0.0.1:7000 to 127.0.0.1:7005]',
+  },
+  sentinel_addrs: {
+    ...connection,
+    kind: 'string',
+    aliases: ['sentinel-addrs'],
+    value: 'HOST:PORT,...',
+    description: 'addresses of the Sentinels; with --master_name',
+  },
+  master_name: {
+    ...connection,
+    kind: 'string',
+    aliases: ['master-name'],
+    value: 'NAME',
+    description: 'name by which the Sentinels know the master [mymaster]',
+  },
+  tls: { ...connection, kind: 'boolean', description: 'connect over TLS' },
+  tls_server: {
+    ...connection,
+    kind: 'string',
+    aliases: ['tls-server'],
+    value: 'NAME',
+    description: "name to check against the server's certificate; implies --tls",
+  },
+  tls_ca: {
+    ...connection,
+    kind: 'string',
+    aliases: ['tls-ca'],
+    value: 'FILE',
+    description: 'PEM file of the authority that signed the server; implies --tls',
+  },
+  tls_cert: {
+    ...connection,
+    kind: 'string',
+    aliases: ['tls-cert'],
+    value: 'FILE',
+    description: 'PEM file of the client certificate; implies --tls',
+  },
+  tls_key: {
+    ...connection,
+    kind: 'string',
+    aliases: ['tls-key'],
+    value: 'FILE',
+    description: "PEM file of the client certificate's key; implies --tls",
+  },
+  insecure: { ...connection, kind: 'boolean', description: "do not verify the server's certificate" },
+  nat_map: {
+    ...connection,
+    kind: 'strings',
+    aliases: ['nat-map'],
+    value: 'FROM=TO',
+    description: 'reach the announced address FROM at TO (host:port both); may be repeated',
+  },
+  timeout: {
+    ...connection,
+    kind: 'string',
+    value: 'DURATION',
+    description: 'bound on connecting and on every call [5s]',
+  },
+  config: {
+    ...connection,
+    setting: false,
+    kind: 'string',
+    value: 'FILE',
+    description: 'config file [$HOME/.asynq.yaml, .yml or .json]',
+  },
+  output: {
+    ...output,
+    kind: 'string',
+    char: 'o',
+    value: 'FORMAT',
+    description: 'table, wide, json, yaml, csv or name [table]',
+  },
+  json: { ...output, kind: 'boolean', description: 'the same as --output json' },
+  columns: { ...output, kind: 'string', value: 'A,B', description: 'columns to print, in this order' },
+  sort: {
+    ...output,
+    kind: 'string',
+    value: '[-]COLUMN',
+    description: 'sort by a column; "-" for descending',
+  },
+  filter: {
+    ...output,
+    kind: 'strings',
+    value: 'EXPR',
+    description: 'rows to keep: column=glob, column!=glob, column>number, column<number; repeated = and',
+  },
+  limit: { ...output, kind: 'string', value: 'N', description: 'print at most N rows' },
+  'no-header': { ...output, kind: 'boolean', aliases: ['no_header'], description: 'leave out the header' },
+  'no-color': {
+    ...output,
+    kind: 'boolean',
+    aliases: ['no_color'],
+    description: 'no colour (also: NO_COLOR)',
+  },
+} as const satisfies Readonly<Record<string, GlobalFlag>>
+
+export type GlobalFlagName = keyof typeof GLOBAL_FLAGS
+export const globalFlagEntries = Object.entries(GLOBAL_FLAGS) as readonly (readonly [
+  GlobalFlagName,
+  GlobalFlag,
+])[]
+
+/** Environment variable of a setting. */
+export const envName = (flag: string): string => `ASYNQ_${flag.toUpperCase().replaceAll('-', '_')}`
+
+/** Values of the global flags wherever they come from: flags, environment or file. */
+export type Settings = Readonly<Partial<Record<GlobalFlagName, string | boolean | readonly string[]>>>

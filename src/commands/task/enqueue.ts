@@ -1,0 +1,215 @@
+import { Args, Flags } from '@oclif/core'
+import { createWriteStream } from 'node:fs'
+import { createInterface } from 'node:readline'
+import { BaseCommand } from '../../cli/base-command.js'
+import { parsePositiveDuration, parseTime } from '../../cli/duration.js'
+import { readPayload } from '../../cli/read-payload.js'
+import { Client, prepareTask, type EnqueuedTask, type NewTask } from '../../client/client.js'
+import { AsynqError, UsageError } from '../../errors.js'
+import { compact, enqueueTasks, parseBatchLine, type NumberedTask } from '../../operations/enqueue-tasks.js'
+import { assertQueueName } from '../../wire/slot.js'
+
+export default class TaskEnqueue extends BaseCommand {
+  static override summary = 'Enqueue a task, the same task many times, or a batch read from stdin.'
+  static override description = `Prints "Enqueued task ID to queue QUEUE". Exit code 5 when the id is taken or an equal unique task exists (0 with --ignore-conflict).
+
+With --batch each line of stdin is a JSON object: type, payload (any JSON), queue, id, retry, timeout, deadline, unique, processAt, processIn, retention, group, headers. Bad lines are reported with their number, the others go on; exit code 6 then.`
+  static override examples = [
+    `<%= config.bin %> task enqueue notifications:email --queue notifications --payload '{"to":123}' --cluster`,
+    '<%= config.bin %> task enqueue images:resize -q images --payload @task.json --in 5m --header traceparent=00-ab',
+    `<%= config.bin %> task enqueue --type_name sync --payload '{}' --unique 1h --retention 24h`,
+    '<%= config.bin %> task enqueue --batch --failed bad.ndjson < tasks.ndjson',
+  ]
+  static override impact = 'write' as const
+  static override args = { type: Args.string({ ignoreStdin: true, description: 'type of the task' }) }
+  static override flags = {
+    type_name: Flags.string({ char: 't', aliases: ['type-name'], description: 'type of the task, as in Go' }),
+    payload: Flags.string({
+      char: 'l',
+      helpValue: 'JSON|@FILE|-',
+      description: 'payload: JSON, a file, or stdin [none]',
+    }),
+    raw: Flags.boolean({ description: 'the payload may be any bytes' }),
+    queue: Flags.string({ char: 'q', description: 'queue', default: 'default' }),
+    id: Flags.string({ char: 'i', description: 'id of the task [a random UUID]' }),
+    retry: Flags.integer({
+      aliases: ['max-retry', 'max_retry'],
+      description: 'how often it may be retried [25]',
+    }),
+    timeout: Flags.string({
+      helpValue: 'DURATION',
+      description:
+        'how long it may run, as in Go [30m]. The time-out of the connection comes from ASYNQ_TIMEOUT here',
+    }),
+    deadline: Flags.string({ helpValue: 'TIME', description: 'when it must be done, RFC 3339' }),
+    unique: Flags.string({
+      helpValue: 'DURATION',
+      description: 'refuse equal tasks for so long (1s or more)',
+    }),
+    process_at: Flags.string({
+      aliases: ['process-at', 'at'],
+      helpValue: 'TIME',
+      description: 'not before, RFC 3339',
+    }),
+    process_in: Flags.string({
+      aliases: ['process-in', 'in'],
+      helpValue: 'DURATION',
+      description: 'not before so long from now',
+    }),
+    retention: Flags.string({
+      helpValue: 'DURATION',
+      description: 'keep the task so long after it was processed',
+    }),
+    group: Flags.string({ char: 'g', description: 'group in which it waits to be aggregated' }),
+    header: Flags.string({ helpValue: 'NAME=VALUE', multiple: true, description: 'header; may be repeated' }),
+    count: Flags.integer({ description: 'enqueue it so many times', min: 1 }),
+    batch: Flags.boolean({ description: 'read tasks from stdin, a JSON object a line' }),
+    failed: Flags.string({
+      helpValue: 'FILE',
+      description: 'with --batch: write the lines that failed to FILE',
+    }),
+    'ignore-conflict': Flags.boolean({ description: 'a taken id or an equal unique task is no failure' }),
+    'dry-run': Flags.boolean({ description: 'check and print what would be enqueued; change nothing' }),
+  }
+
+  protected async execute(): Promise<void> {
+    const batch = this.flags['batch'] === true
+    const tasks = batch ? this.#batch() : this.#repeated()
+    if (this.flags['dry-run'] === true) return this.#dryRun(tasks)
+    await this.withRedis(async (redis) => {
+      const client = new Client(redis)
+      const many = batch || this.flags['count'] !== undefined
+      const failedFile = this.#failedFile()
+      const counts = { enqueued: 0, skipped: 0, failed: 0 }
+      const done: EnqueuedTask[] = []
+      let firstError: AsynqError | undefined
+      for await (const result of enqueueTasks(client, tasks)) {
+        if (result.ok) {
+          counts.enqueued++
+          if (!this.json)
+            process.stdout.write(`Enqueued task ${result.task.id} to queue ${result.task.queue}\n`)
+          else if (many) this.#printLine({ line: result.line, ...documentOf(result.task) })
+          else done.push(result.task)
+          continue
+        }
+        const { error } = result
+        if (error.code === 'PRECONDITION' && this.flags['ignore-conflict'] === true) {
+          counts.skipped++
+          continue
+        }
+        if (!many) throw error
+        counts.failed++
+        firstError ??= error
+        failedFile?.write(`${result.source}\n`)
+        if (this.json)
+          this.#printLine({ line: result.line, error: { code: error.code, message: error.message } })
+        this.note(`line ${result.line}: ${error.message}`)
+      }
+      await new Promise<void>((resolve) => (failedFile ? failedFile.end(resolve) : resolve()))
+      if (this.json && !many) this.printDocument({ schema: 'asynq/enqueue/v1', tasks: done.map(documentOf) })
+      if (!many) return
+      const summary = `${counts.enqueued} enqueued, ${counts.skipped} skipped, ${counts.failed} failed`
+      if (!firstError) this.note(summary)
+      else if (counts.enqueued === 0 && firstError.code === 'UNAVAILABLE') throw firstError
+      else throw new AsynqError('PARTIAL', summary, counts)
+    })
+  }
+
+  *#repeated(): Generator<NumberedTask> {
+    const task = this.#task()
+    const count = (this.flags['count'] as number | undefined) ?? 1
+    if (count > 1 && task.id !== undefined)
+      throw new UsageError('--count and --id exclude each other: ids are unique')
+    for (let line = 1; line <= count; line++) yield { line, task, source: '' }
+  }
+
+  async *#batch(): AsyncGenerator<NumberedTask> {
+    if (
+      this.args['type'] !== undefined ||
+      this.flags['type_name'] !== undefined ||
+      this.flags['payload'] !== undefined
+    ) {
+      throw new UsageError('--batch reads types and payloads from stdin: leave them out')
+    }
+    const readers = { duration: parsePositiveDuration, time: parseTime }
+    let line = 0
+    for await (const source of createInterface({ input: process.stdin, crlfDelay: Infinity })) {
+      line++
+      if (source.trim() !== '') yield { line, source, task: parseBatchLine(source, readers) }
+    }
+  }
+
+  #task(): NewTask {
+    const text = (flag: string) => this.flags[flag] as string | undefined
+    const duration = (flag: string) => {
+      const value = text(flag)
+      return value === undefined ? undefined : parsePositiveDuration(value, flag)
+    }
+    const time = (flag: string) => {
+      const value = text(flag)
+      return value === undefined ? undefined : parseTime(value, flag)
+    }
+    const type = (this.args['type'] as string | undefined) ?? text('type_name')
+    if (type === undefined) throw new UsageError('name the type of the task: asynq task enqueue TYPE')
+    const payload = text('payload')
+    return compact({
+      type,
+      payload: payload === undefined ? undefined : readPayload(payload, { raw: this.flags['raw'] === true }),
+      queue: text('queue'),
+      id: text('id'),
+      maxRetry: this.flags['retry'] as number | undefined,
+      timeoutMs: duration('timeout'),
+      deadlineMs: time('deadline'),
+      uniqueTtlMs: duration('unique'),
+      processAtMs: time('process_at'),
+      processInMs: duration('process_in'),
+      retentionMs: duration('retention'),
+      group: text('group'),
+      headers: parseHeaders((this.flags['header'] as string[] | undefined) ?? []),
+    })
+  }
+
+  async #dryRun(tasks: Iterable<NumberedTask> | AsyncIterable<NumberedTask>): Promise<void> {
+    const options = await this.connectionOptions()
+    let bad = 0
+    for await (const { line, task } of tasks) {
+      try {
+        if (task instanceof AsynqError) throw task
+        const { message, placement } = prepareTask(task, Date.now())
+        assertQueueName(message.queue, { cluster: options.target.kind === 'cluster' })
+        const what = `${message.type} to queue ${message.queue} (${placement.state})`
+        if (this.json)
+          this.#printLine({ line, queue: message.queue, type: message.type, state: placement.state })
+        else process.stdout.write(`Would enqueue ${what}\n`)
+      } catch (error) {
+        if (!(error instanceof AsynqError) || this.flags['batch'] !== true) throw error
+        bad++
+        this.note(`line ${line}: ${error.message}`)
+      }
+    }
+    if (bad > 0) throw new AsynqError('PARTIAL', `${bad} lines cannot be used; nothing was changed`)
+  }
+
+  #failedFile() {
+    const path = this.flags['failed'] as string | undefined
+    return path === undefined ? undefined : createWriteStream(path)
+  }
+
+  #printLine(document: object): void {
+    process.stdout.write(`${JSON.stringify(document)}\n`)
+  }
+}
+
+function documentOf({ id, queue, type, state, processAtMs }: EnqueuedTask) {
+  return { id, queue, type, state, processAt: new Date(processAtMs).toISOString() }
+}
+
+function parseHeaders(entries: readonly string[]): Record<string, string> {
+  return Object.fromEntries(
+    entries.map((entry) => {
+      const equals = entry.indexOf('=')
+      if (equals < 1) throw new UsageError(`header "${entry}" is not NAME=VALUE`)
+      return [entry.slice(0, equals), entry.slice(equals + 1)]
+    }),
+  )
+}

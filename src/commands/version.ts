@@ -1,0 +1,11 @@
+import { BaseCommand } from '../cli/base-command.js'
+
+export default class Version extends BaseCommand {
+  static override summary = 'Print the version.'
+  static override impact = 'offline' as const
+
+  protected execute(): Promise<void> {
+    process.stdout.write(`asynq version ${this.config.version}\n`)
+    return Promise.resolve()
+  }
+}

@@ -1,0 +1,95 @@
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { Client } from '../../src/client/client.js'
+import * as keys from '../../src/wire/keys.js'
+import { runCli } from '../support/run-cli.js'
+import { useSharedCluster } from '../support/servers.js'
+import { waitFor } from '../support/wait-for.js'
+
+const BIN = fileURLToPath(new URL('../../bin/asynq.js', import.meta.url))
+
+describe('asynq worker run', () => {
+  const cluster = useSharedCluster()
+  let dir: string
+  before(() => (dir = mkdtempSync(join(tmpdir(), 'asynq-worker-'))))
+  after(() => rmSync(dir, { recursive: true }))
+  const module_ = (text: string) => {
+    const path = join(dir, `m${Math.random()}.mjs`)
+    writeFileSync(path, text)
+    return path
+  }
+
+  it('handles tasks of its queues and gives back unfinished ones on SIGTERM', async () => {
+    const client = new Client(cluster().redis)
+    await client.enqueueMany(
+      ['notifications', 'webhooks', 'images'].map((queue) => ({ type: `${queue}:x`, queue })),
+    )
+    await client.enqueue({ type: 'endless', queue: 'images', id: 'endless' })
+    const path = module_(
+      `export default {
+      '': (task, { queue }) => console.log('did', task.type, queue),
+      endless: () => { console.log('endless'); return new Promise(() => {}) },
+    }`.replace(
+        "'':",
+        "n: (t, c) => console.log('did', t.type, c.queue), w: (t, c) => console.log('did', t.type, c.queue), i:",
+      ),
+    )
+    const child = spawn(
+      process.execPath,
+      [
+        BIN,
+        'worker',
+        'run',
+        path,
+        '--queues',
+        'notifications=6,webhooks,images=1',
+        '--concurrency',
+        '20',
+        '--shutdown-timeout',
+        '100ms',
+        '--cluster_addrs',
+        cluster().addrs,
+      ],
+      { stdio: ['ignore', 'pipe', 'pipe'] },
+    )
+    let stdout = ''
+    let stderr = ''
+    child.stdout.on('data', (data: Buffer) => (stdout += data.toString()))
+    child.stderr.on('data', (data: Buffer) => (stderr += data.toString()))
+    const ended = new Promise<number | null>((resolve) => child.once('close', resolve))
+    await waitFor(() => stdout.split('\n').length === 5, { what: '4 lines' })
+    child.kill('SIGTERM')
+    assert.equal(await ended, 0, stderr)
+    assert.deepEqual(stdout.trim().split('\n').sort(), [
+      'did images:x images',
+      'did notifications:x notifications',
+      'did webhooks:x webhooks',
+      'endless',
+    ])
+    const pending = await cluster().redis.send({
+      key: keys.pendingKey('images'),
+      args: ['LRANGE', keys.pendingKey('images'), 0, -1],
+    })
+    assert.deepEqual((pending as Buffer[]).map(String), ['endless'])
+  })
+
+  it('refuses modules and queues it cannot use', async () => {
+    const run = (...args: string[]) => runCli(['worker', 'run', ...args, '--cluster_addrs', cluster().addrs])
+    for (const [pattern, args] of [
+      [/does not exist/, [join(dir, 'none.mjs')]],
+      [/cannot be loaded/, [module_('export default {')]],
+      [/default export/, [module_('export const x = 1')]],
+      [/not a function/, [module_('export default { a: 1 }')]],
+      [/queues: "a=0"/, [module_('export default {}'), '--queues', 'a=0']],
+      [/missing 1 required arg/i, []],
+    ] as const) {
+      const result = await run(...args)
+      assert.equal(result.code, 2, result.stderr)
+      assert.match(result.stderr, pattern)
+    }
+  })
+})

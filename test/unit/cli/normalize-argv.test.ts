@@ -1,0 +1,70 @@
+import assert from 'node:assert/strict'
+import { normalizeArgv, type CommandShape, type FlagShape } from '../../../src/cli/normalize-argv.js'
+
+const flag = (name: string, options: Partial<FlagShape> = {}): FlagShape => ({
+  name,
+  names: [name],
+  chars: [],
+  boolean: false,
+  multiple: false,
+  ...options,
+})
+const globals = [
+  flag('uri', { chars: ['u'] }),
+  flag('cluster', { boolean: true }),
+  flag('cluster_addrs', { names: ['cluster_addrs', 'cluster-addrs'] }),
+  flag('filter', { multiple: true }),
+]
+const commands: readonly CommandShape[] = [
+  { words: ['queue', 'ls'], flags: [] },
+  { words: ['stats'], flags: [flag('queue', { chars: ['q'] })] },
+  { words: ['dev', 'cluster', 'up'], flags: [] },
+]
+const run = (line: string) => normalizeArgv(line === '' ? [] : line.split(' '), commands, globals)
+
+describe('normalizeArgv', () => {
+  const cases: readonly (readonly [given: string, wanted: string])[] = [
+    ['queue ls', 'queue ls |'],
+    ['--cluster queue ls', 'queue ls | --cluster'],
+    ['-u h:1 queue ls', 'queue ls | --uri h:1'],
+    ['-uh:1 queue ls', 'queue ls | --uri h:1'],
+    ['queue -u h:1 ls', 'queue ls | --uri h:1'],
+    ['queue ls --cluster=true', 'queue ls | --cluster'],
+    ['queue ls --cluster=false', 'queue ls |'],
+    ['queue ls --cluster --cluster=f', 'queue ls |'],
+    ['queue ls --cluster=maybe', 'queue ls | --cluster=maybe'],
+    ['queue ls --uri a --uri b', 'queue ls | --uri b'],
+    ['queue ls --uri=a -u b', 'queue ls | --uri b'],
+    ['queue ls --cluster-addrs=a', 'queue ls | --cluster_addrs a'],
+    ['queue ls --filter a --filter b', 'queue ls | --filter a --filter b'],
+    ['queue ls a b', 'queue ls | a b'],
+    ['queue ls -- --cluster=true', 'queue ls | -- --cluster=true'],
+    ['queue ls --uri', 'queue ls | --uri'],
+    ['queue ls --nope', 'queue ls | --nope'],
+    ['stats -q x -q y', 'stats | --queue y'],
+    ['dev cluster up', 'dev cluster up |'],
+  ]
+  for (const [given, wanted] of cases) {
+    it(`asynq ${given}`, () => {
+      const result = run(given)
+      assert.equal(result.kind, 'command')
+      assert.equal(
+        [...result.words, '|', ...(result.kind === 'command' ? result.args : [])].join(' '),
+        wanted,
+      )
+    })
+  }
+
+  it('shows help for nothing and for a topic, and the version', () => {
+    assert.deepEqual(run(''), { kind: 'topic', words: [], version: false })
+    assert.deepEqual(run('queue --help'), { kind: 'topic', words: ['queue'], version: false })
+    assert.deepEqual(run('help queue'), { kind: 'topic', words: ['queue'], version: false })
+    assert.deepEqual(run('-v'), { kind: 'topic', words: [], version: true })
+    assert.deepEqual(run('--version'), { kind: 'topic', words: [], version: true })
+  })
+
+  it('names the nearest command for an unknown one', () => {
+    assert.deepEqual(run('queue lss'), { kind: 'unknown', words: ['queue', 'lss'], suggestion: 'queue ls' })
+    assert.deepEqual(run('zzzzzz'), { kind: 'unknown', words: ['zzzzzz'], suggestion: null })
+  })
+})

@@ -1,0 +1,91 @@
+import assert from 'node:assert/strict'
+import stringWidth from 'string-width'
+import { UsageError } from '../../../src/errors.js'
+import { renderListing, type Listing, type ListingOptions } from '../../../src/render/listing.js'
+
+interface Row {
+  readonly queue: string
+  readonly slot: number | null
+  readonly nodes: string
+}
+
+const listing: Listing<Row> = {
+  columns: [
+    { key: 'queue', title: 'Queue', value: ({ queue }) => queue },
+    { key: 'slot', title: 'Cluster KeySlot', value: ({ slot }) => slot },
+    { key: 'nodes', title: 'Cluster Nodes', value: ({ nodes }) => nodes },
+    { key: 'size', title: 'Size', value: ({ queue }) => queue.length, wide: true },
+  ],
+  rows: [
+    { queue: 'images', slot: 9450, nodes: 'd542fa10 127.0.0.1:7001\n70a7c4be 127.0.0.1:7004' },
+    { queue: '日本😀', slot: 10949, nodes: 'a "quoted", name' },
+    { queue: 'a\u001b[31m\nb', slot: null, nodes: '' },
+  ],
+  document: (rows) => ({ schema: 'test/v1', queues: rows }),
+}
+
+const render = (options: Partial<ListingOptions> = {}) =>
+  renderListing(listing, { format: 'table', width: null, header: true, bold: (text) => text, ...options })
+
+describe('renderListing', () => {
+  for (const width of [1, 10, 20, 30, 40, 60, 80, 120, 200]) {
+    it(`fits a terminal of ${width} columns`, async () => {
+      const text = await render({ width })
+      assert.ok(text.includes(width < 6 ? 'Q' : 'Queue'))
+      for (const line of text.split('\n')) {
+        const widest = width === 1 ? 2 : width // a wide character cannot be halved
+        assert.ok(stringWidth(line) <= widest, `${stringWidth(line)} columns: ${line}`)
+      }
+    })
+  }
+
+  it('aligns plain columns by what they look like, header and dashes first', async () => {
+    assert.deepEqual((await render({ columns: ['queue', 'slot'] })).split('\n'), [
+      'Queue           Cluster KeySlot',
+      '-----           ---------------',
+      'images          9450',
+      '日本😀          10949',
+      'a\\u001b[31m\\nb  -',
+      '',
+    ])
+  })
+
+  it('keeps control characters from the terminal', async () => {
+    for (const options of [{}, { width: 80 }, { width: 10 }]) {
+      assert.doesNotMatch(
+        (await render({ ...options, columns: ['queue'] })).replaceAll('\n', ''),
+        /\u001b\[31m/,
+      )
+    }
+  })
+
+  it('writes CSV as RFC 4180 says, and names one a line', async () => {
+    const csv = await render({ format: 'csv', columns: ['queue', 'nodes'], filters: ['slot=10949'] })
+    assert.equal(csv, 'queue,nodes\r\n日本😀,"a ""quoted"", name"\r\n')
+    assert.equal(await render({ format: 'name', filters: ['slot>1'] }), 'images\n日本😀\n')
+  })
+
+  it('filters, sorts, limits and picks columns, in JSON and YAML too', async () => {
+    const json = JSON.parse(
+      await render({ format: 'json', columns: ['queue', 'size'], sort: '-slot', limit: 2 }),
+    ) as unknown
+    assert.deepEqual(json, {
+      schema: 'test/v1',
+      queues: [
+        { queue: '日本😀', size: 4 },
+        { queue: 'images', size: 6 },
+      ],
+    })
+    assert.equal(
+      await render({ format: 'yaml', columns: ['slot'], filters: ['queue=im*'] }),
+      'schema: test/v1\nqueues:\n  - slot: 9450\n',
+    )
+  })
+
+  it('refuses columns and filters that are not there', async () => {
+    await assert.rejects(render({ columns: ['nope'] }), UsageError)
+    await assert.rejects(render({ sort: 'nope' }), UsageError)
+    await assert.rejects(render({ filters: ['queue'] }), UsageError)
+    await assert.rejects(render({ filters: ['slot>many'] }), UsageError)
+  })
+})
