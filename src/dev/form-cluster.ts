@@ -62,6 +62,11 @@ export async function formCluster(options: FormClusterOptions): Promise<void> {
     const nodes = await text(address, 'CLUSTER', 'NODES')
     return nodes.split('\n').filter((line) => / (?:myself,)?slave /.test(line)).length === size - masters
   })
+  // A replica whose offset has not been heard of yet counts as loading (Redis 7.0 CLUSTER SHARDS).
+  await everywhere('the news that the replicas have loaded', async (address) => {
+    const shards = await send(address, 'CLUSTER', 'SHARDS').catch(() => [])
+    return !JSON.stringify(shards, (_key, value: unknown) => decodeBuffer(value)).includes('"loading"')
+  })
   if (options.slots === undefined) {
     await everywhere('cluster_state:ok', async (address) =>
       (await text(address, 'CLUSTER', 'INFO')).includes('cluster_state:ok'),
@@ -77,4 +82,10 @@ function splitAddress(address: string): readonly [string, number] {
 /** Every slot by name: works before CLUSTER ADDSLOTSRANGE (Redis 7.0) as well. */
 function slotList([first, last]: readonly [number, number]): readonly number[] {
   return Array.from({ length: last - first + 1 }, (_, n) => first + n)
+}
+
+/** JSON sees a Buffer as `{type: 'Buffer', data}` already. */
+function decodeBuffer(value: unknown): unknown {
+  const { type, data } = (value ?? {}) as { type?: unknown; data?: readonly number[] }
+  return type === 'Buffer' && data ? Buffer.from(data).toString() : value
 }

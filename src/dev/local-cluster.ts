@@ -217,6 +217,8 @@ async function startNode(
     'cluster-enabled yes',
     'cluster-node-timeout 2000',
     'repl-diskless-sync-delay 0',
+    // A replica counts as loading until something was replicated: do not wait 10 s for the first ping.
+    'repl-ping-replica-period 1',
     'save ""',
     'appendonly no',
     ...(password === undefined ? [] : [`requirepass ${quote(password)}`, `masterauth ${quote(password)}`]),

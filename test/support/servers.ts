@@ -122,7 +122,15 @@ export interface ClusterOptions {
 /** Starts a cluster by hand and waits until every node agrees that it is up and every replica is in sync. */
 export async function startCluster(options: ClusterOptions = {}): Promise<TestCluster> {
   const { masters = 3, replicas = 1, args = [], connect = {} } = options
-  const clusterArgs = ['--cluster-enabled', 'yes', '--cluster-node-timeout', '2000', ...args]
+  const clusterArgs = [
+    '--cluster-enabled',
+    'yes',
+    '--repl-ping-replica-period',
+    '1',
+    '--cluster-node-timeout',
+    '2000',
+    ...args,
+  ]
   const servers: TestServer[] = []
   for (let n = 0; n < masters * (1 + replicas); n++) servers.push(await startServer({ args: clusterArgs }))
   const options_: ConnectionOptions = {
