@@ -49,17 +49,20 @@ if (modified('dist/.built') < Math.max(...sources.map(newest))) {
   if (!run(process.execPath, ['scripts/build.mjs'])) fail('the build failed: see above')
 }
 
+// What the tests and the demo run: a server, and openssl for throw-away certificates.
 const hasServer = () =>
-  [process.env.ASYNQ_REDIS_SERVER ?? '', 'redis-server', 'valkey-server'].some(
-    (name) => name !== '' && onPath(name),
-  )
-if (!hasServer() && !existsSync(process.env.ASYNQ_REDIS_SERVER ?? '')) {
-  const wanted = 'install redis-server (Debian: apt-get install redis-server redis-tools) or valkey-server'
-  if (process.getuid?.() !== 0 || !onPath('apt-get')) fail(`no redis-server on PATH: ${wanted}`)
-  say('installing redis-server and redis-tools (apt-get)')
+  existsSync(process.env.ASYNQ_REDIS_SERVER ?? '') || onPath('redis-server') || onPath('valkey-server')
+const missing = () => [
+  ...(hasServer() ? [] : ['redis-server', 'redis-tools']),
+  ...(onPath('openssl') ? [] : ['openssl']),
+]
+if (missing().length > 0) {
+  const wanted = `install ${missing().join(', ')} (Debian: apt-get install ${missing().join(' ')})`
+  if (process.getuid?.() !== 0 || !onPath('apt-get')) fail(wanted)
+  say(`installing ${missing().join(', ')} (apt-get)`)
   // RUNLEVEL=1 keeps the package from starting a system-wide server.
   const env = { DEBIAN_FRONTEND: 'noninteractive', RUNLEVEL: '1' }
-  const install = ['install', '-y', '-qq', '--no-install-recommends', 'redis-server', 'redis-tools']
-  const installed = run('apt-get', ['update', '-qq'], env) && run('apt-get', install, env)
-  if (!installed || !hasServer()) fail(`apt-get could not install it: ${wanted}`)
+  run('apt-get', ['update', '-qq'], env)
+  run('apt-get', ['install', '-y', '-qq', '--no-install-recommends', ...missing()], env)
+  if (missing().length > 0) fail(`apt-get could not do it: ${wanted}`)
 }

@@ -1,4 +1,5 @@
-import { ProtocolError, type AsynqError } from '../errors.js'
+import { NotFoundError, ProtocolError, type AsynqError } from '../errors.js'
+import { globPattern } from '../glob.js'
 import type { Redis } from '../redis/types.js'
 import type { ClusterNode, NodeHealth, Topology } from '../topology/types.js'
 import * as keys from '../wire/keys.js'
@@ -66,10 +67,11 @@ export async function listQueues(
   options: {
     readonly placement: boolean
     readonly figures: boolean
-    readonly match?: (queue: string) => boolean
+    /** Names or globs; none: every queue. */
+    readonly patterns?: readonly string[]
   },
 ): Promise<QueueListing> {
-  const names = (await readQueueNames(redis)).filter(options.match ?? (() => true))
+  const names = selectQueues(await readQueueNames(redis), options.patterns ?? [])
   const topology = options.placement ? await redis.topology() : null
   const figures = options.figures ? await readFigures(redis, names) : names.map(() => null)
   return {
@@ -80,6 +82,21 @@ export async function listQueues(
     })),
     topology,
   }
+}
+
+/**
+ * The names that fit at least one pattern, in their order. Pure.
+ * @throws {NotFoundError} a pattern that is a plain name, and no queue has it.
+ */
+export function selectQueues(names: readonly string[], patterns: readonly string[]): readonly string[] {
+  if (patterns.length === 0) return names
+  const missing = patterns.filter((pattern) => !/[*?]/.test(pattern) && !names.includes(pattern))
+  if (missing.length > 0) {
+    const list = missing.map((name) => `"${name}"`).join(', ')
+    throw new NotFoundError(`no queue ${list}`, { queues: missing })
+  }
+  const globs = patterns.map(globPattern)
+  return names.filter((name) => globs.some((glob) => glob.test(name)))
 }
 
 /** Where a queue's keys live. Pure. */

@@ -1,4 +1,5 @@
 import { UsageError } from '../errors.js'
+import { globPattern } from '../glob.js'
 import { renderPlain, renderTable } from './table.js'
 
 export type Cell = string | number | boolean | null
@@ -153,14 +154,6 @@ function parseFilter<Row>(listing: Listing<Row>, text: string): (row: Row) => bo
     const value = column.value(row)
     return typeof value === 'number' && (operator === '>' ? value > bound : value < bound)
   }
-}
-
-/** `*` any text, `?` one character; everything else stands for itself. */
-export function globPattern(glob: string): RegExp {
-  const source = glob.replace(/[.+^${}()|[\]\\*?]/g, (char) =>
-    char === '*' ? '.*' : char === '?' ? '.' : `\\${char}`,
-  )
-  return new RegExp(`^${source}$`, 'su')
 }
 
 /** Missing values come last, whatever the direction. */

@@ -123,6 +123,37 @@ export function parseNodes(reply: Reply, rules: AddressRules): readonly Shard[] 
 }
 
 /**
+ * What the node asked knows of each other node that CLUSTER SHARDS does not say: `suspected` (`fail?`, not yet agreed
+ * with the others) and `unreachable` (its own link to it is down). From CLUSTER NODES; by node id.
+ */
+export function parseSuspicions(reply: Reply): ReadonlyMap<string, NodeHealth> {
+  const suspicions = new Map<string, NodeHealth>()
+  for (const line of text(reply).split('\n')) {
+    const [id, , flagText = '', , , , , link] = line.split(' ')
+    const flags = flagText.split(',')
+    if (!id || flags.includes('myself') || flags.includes('handshake')) continue
+    if (flags.includes('fail?')) suspicions.set(id, 'suspected')
+    else if (link === 'disconnected') suspicions.set(id, 'unreachable')
+  }
+  return suspicions
+}
+
+/** The shards with the health of nodes that are called online corrected by what is suspected of them. */
+export function withSuspicions(
+  shards: readonly Shard[],
+  suspicions: ReadonlyMap<string, NodeHealth>,
+): readonly Shard[] {
+  return shards.map(({ nodes, slots }) =>
+    makeShard(
+      nodes.map((node) =>
+        node.health === 'online' ? { ...node, health: suspicions.get(node.id) ?? 'online' } : node,
+      ),
+      slots,
+    ),
+  )
+}
+
+/**
  * Parses CLUSTER SLOTS: `[first, last, [host, port, id, meta?], replica...]` entries. Says nothing of health, so every
  * node counts as online, and masters without slots are not listed. @throws {ProtocolError} another shape.
  */

@@ -1,7 +1,14 @@
 import { ServerReplyError } from '../errors.js'
 import { describeFailure, isReplyError } from '../redis/failures.js'
 import type { Arg, Outcome, Reply } from '../redis/types.js'
-import { parseNodes, parseShards, parseSlots, type AddressRules } from './parse.js'
+import {
+  parseNodes,
+  parseShards,
+  parseSlots,
+  parseSuspicions,
+  withSuspicions,
+  type AddressRules,
+} from './parse.js'
 import { createTopology } from './topology.js'
 import type { Shard, Topology, TopologySource } from './types.js'
 
@@ -15,7 +22,7 @@ const FALLBACKS: readonly (readonly [
 ]
 
 /**
- * Reads the topology from one node: one round trip (CLUSTER INFO and CLUSTER SHARDS, pipelined) where SHARDS exists,
+ * Reads the topology from one node: one round trip (CLUSTER SHARDS, INFO and NODES, pipelined) where SHARDS exists,
  * one more for each fallback (NODES, which knows health; then SLOTS).
  * @param run sends commands to that node and gives their outcomes in order; rejects when the node is lost.
  * @throws the ReplyError of a server that is not a cluster. @throws {ProtocolError} an unreadable reply.
@@ -29,11 +36,20 @@ export async function readTopology(
   let epoch: number | null = null
   let refusal: Error | undefined
   for (const [source, parse] of FALLBACKS) {
-    const commands = [source.split(' '), ...(refusal ? [] : [['CLUSTER', 'INFO']])]
-    const [answer, info] = await run(commands)
+    const commands = [
+      source.split(' '),
+      ...(refusal
+        ? []
+        : [
+            ['CLUSTER', 'INFO'],
+            ['CLUSTER', 'NODES'],
+          ]),
+    ]
+    const [answer, info, nodes] = await run(commands)
     if (info?.ok) epoch = Number(/^cluster_current_epoch:(\d+)/m.exec(String(info.value))?.[1] ?? NaN)
     if (answer?.ok) {
-      const shards = parse(answer.value, rules)
+      const parsed = parse(answer.value, rules)
+      const shards = nodes?.ok ? withSuspicions(parsed, parseSuspicions(nodes.value)) : parsed
       return createTopology({
         source,
         readFrom,

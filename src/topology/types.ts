@@ -8,7 +8,7 @@ export const SLOT_COUNT = 16384
 export type NodeRole = 'master' | 'replica'
 /**
  * `online`, `failed` and `loading` are the servers' own words (CLUSTER SHARDS); `suspected` is `fail?` of CLUSTER
- * NODES; `unreachable` means that we could not connect to it.
+ * NODES; `unreachable` means that the node asked has no link to it.
  */
 export type NodeHealth = 'online' | 'loading' | 'failed' | 'suspected' | 'unreachable'
 

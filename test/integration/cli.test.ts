@@ -173,14 +173,23 @@ describe('asynq on a cluster in trouble', () => {
     const queuesOf = ({ stdout }: CliResult) => (JSON.parse(stdout) as { queues: ListedQueue[] }).queues
     // images (9450) is on the second of three masters, webhooks (4418) and the registry (3477) on the first.
     const [, second, , , replica] = servers
+    const seen: string[] = []
     await replica!.stop()
     let result: CliResult
-    await waitFor(async () => queuesOf((result = await list()))[0]!.replicas[0]!.health === 'failed', {
-      what: 'the failed replica to show',
-      timeoutMs: 20_000,
-    })
+    await waitFor(
+      async () => seen[seen.push(queuesOf((result = await list()))[0]!.replicas[0]!.health) - 1] === 'failed',
+      {
+        what: 'the failed replica to show',
+        timeoutMs: 20_000,
+      },
+    )
     assert.equal(result!.code, 0)
     assert.match((await runCli(['queue', 'ls', '--cluster_addrs', addrs])).stdout, /\(failed\)/)
+    assert.deepEqual(
+      seen.filter((health) => !['online', 'unreachable', 'suspected', 'failed'].includes(health)),
+      [],
+    )
+    assert.ok(seen.includes('unreachable') || seen.includes('suspected'), seen.join())
     await second!.stop()
     await waitFor(async () => (result = await list()).code === 6, { what: 'exit code 6', timeoutMs: 20_000 })
     const [images, webhooks] = queuesOf(result!)
@@ -262,6 +271,7 @@ describe('asynq without a cluster', () => {
     await refused(2, /--nope/, ['queue', 'ls', '--nope'])
     await refused(2, /unknown command "queue lss"; did you mean "asynq queue ls"/, ['queue', 'lss'])
     await refused(2, /timeout/, ['queue', 'ls', '--timeout', 'soon'])
+    await refused(3, /no queue "nosuch"/, ['queue', 'ls', 'nosuch', ...uri()], { env })
     await refused(2, /output "xml"/, ['queue', 'ls', '-o', 'xml'])
     await refused(2, /only database 0/, ['queue', 'ls', '--cluster', '-n', '1'])
     await refused(2, /not found/, ['queue', 'ls', '--config', '/does/not/exist.yaml'])

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
 import { UnavailableError, UsageError } from '../../src/errors.js'
 import { openRedis } from '../../src/redis/connect.js'
 import type { ConnectionOptions } from '../../src/redis/types.js'
@@ -6,10 +7,12 @@ import { keySlot } from '../../src/wire/slot.js'
 import { startProxy } from '../support/proxy.js'
 import {
   freePort,
+  startCluster,
   startServer,
   useOwnCluster,
   useServer,
   useSharedCluster,
+  type TestCluster,
   type TestServer,
 } from '../support/servers.js'
 import { useCertificates } from '../support/tls.js'
@@ -157,6 +160,17 @@ describe('connecting over TLS', () => {
     ])
   })
 
+  it('shows a client certificate where the server wants one', async () => {
+    const files = certificates()
+    const [cert, key] = [readFileSync(files.cert, 'utf8'), readFileSync(files.key, 'utf8')]
+    const port = await freePort()
+    const args = ['--tls-ca-cert-file', files.ca, '--tls-cert-file', files.cert, '--tls-key-file', files.key]
+    const strict = await startServer({ port: await freePort(), args: ['--tls-port', String(port), ...args] })
+    assert.equal(await ping(single(port, { tls: { ca: files.caText, cert, key } })), 'PONG')
+    assert.equal((await failuresOf(single(port, { tls: { ca: files.caText } }))).length, 1)
+    await strict.stop()
+  })
+
   it('ends in time where one side speaks TLS and the other does not', async () => {
     assert.equal((await failuresOf(single(tlsPort, { timeoutMs: 500 }))).length, 1)
     assert.equal((await failuresOf(single(server.port, { tls: {}, timeoutMs: 500 }))).length, 1)
@@ -216,6 +230,40 @@ describe('connecting to a cluster', () => {
       `${plain.address} not-a-cluster`,
     ])
     await plain.stop()
+  })
+
+  it('reads the topology where CLUSTER SHARDS, and then NODES too, is not permitted', async () => {
+    const { servers, options, command } = cluster()
+    const shape = async (more: Partial<ConnectionOptions>) => {
+      const redis = await openRedis({ ...options, ...more })
+      const { source, shards } = await redis.topology()
+      await redis.close()
+      const list = shards.map(({ master, replicas, slots }) =>
+        JSON.stringify([master!.id, replicas.map(({ address }) => address), slots]),
+      )
+      return { source, list: list.sort() }
+    }
+    for (const { address } of servers) {
+      await command(address, 'ACL', 'SETUSER', 'old', 'on', '>x', '~*', '+@all', '-cluster|shards')
+      await command(
+        address,
+        'ACL',
+        'SETUSER',
+        'older',
+        'on',
+        '>x',
+        '~*',
+        '+@all',
+        '-cluster|shards',
+        '-cluster|nodes',
+      )
+    }
+    const { list, source } = await shape({})
+    assert.equal(source, 'CLUSTER SHARDS')
+    assert.equal(list.length, 3)
+    assert.deepEqual(await shape({ username: 'old', password: 'x' }), { source: 'CLUSTER NODES', list })
+    assert.deepEqual(await shape({ username: 'older', password: 'x' }), { source: 'CLUSTER SLOTS', list })
+    for (const { address } of servers) await command(address, 'ACL', 'DELUSER', 'old', 'older')
   })
 
   it('reaches nodes behind a map of addresses', async () => {
@@ -280,5 +328,30 @@ describe('riding out changes of a cluster', () => {
         what: 'a new owner in the topology',
       },
     )
+  })
+})
+
+describe('connecting to a cluster over TLS, with a password', () => {
+  const certificates = useCertificates()
+  let cluster: TestCluster
+  before(async function () {
+    this.timeout(60_000)
+    const { ca, cert, key, caText } = certificates()
+    cluster = await startCluster({
+      masters: 3,
+      replicas: 0,
+      tls: { ca, cert, key },
+      args: ['--requirepass', 'sesame', '--masterauth', 'sesame'],
+      connect: { password: 'sesame', tls: { ca: caText } },
+    })
+  })
+  after(() => cluster.stop())
+
+  it('connects to every node by its TLS port', async () => {
+    const { shards } = await cluster.redis.topology()
+    assert.equal(shards.length, 3)
+    for (const key of ['a', 'b', 'c', 'd', 'e']) {
+      assert.equal(String(await cluster.redis.send({ key, args: ['SET', key, 'x'] })), 'OK')
+    }
   })
 })

@@ -115,6 +115,8 @@ export interface ClusterOptions {
   readonly replicas?: number
   readonly args?: readonly string[]
   readonly connect?: Partial<ConnectionOptions>
+  /** Files of a certificate: the nodes then speak TLS alone. */
+  readonly tls?: { readonly ca: string; readonly cert: string; readonly key: string }
   /** Slot ranges of each master; default: equal shares of all 16384. */
   readonly slots?: readonly (readonly [number, number])[]
 }
@@ -132,7 +134,10 @@ export async function startCluster(options: ClusterOptions = {}): Promise<TestCl
     ...args,
   ]
   const servers: TestServer[] = []
-  for (let n = 0; n < masters * (1 + replicas); n++) servers.push(await startServer({ args: clusterArgs }))
+  for (let n = 0; n < masters * (1 + replicas); n++) {
+    const port = await freePort()
+    servers.push(await startServer({ port, args: [...clusterArgs, ...tlsArgs(options.tls, port)] }))
+  }
   const options_: ConnectionOptions = {
     target: { kind: 'cluster', nodes: servers.map(({ port }) => ({ host: '127.0.0.1', port })) },
     timeoutMs: 5000,
@@ -161,6 +166,13 @@ export async function startCluster(options: ClusterOptions = {}): Promise<TestCl
       await Promise.all(servers.map((server) => server.stop()))
     },
   }
+}
+
+function tlsArgs(tls: ClusterOptions['tls'], port: number): readonly string[] {
+  if (!tls) return []
+  const files = ['--tls-ca-cert-file', tls.ca, '--tls-cert-file', tls.cert, '--tls-key-file', tls.key]
+  const everywhere = ['--tls-cluster', 'yes', '--tls-replication', 'yes', '--tls-auth-clients', 'optional']
+  return ['--port', '0', '--tls-port', String(port), ...files, ...everywhere]
 }
 
 let shared: Promise<TestCluster> | undefined

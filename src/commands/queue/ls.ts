@@ -1,12 +1,12 @@
 import { AsynqError } from '../../errors.js'
 import { listQueues, type NodeRef, type QueueRow } from '../../operations/list-queues.js'
-import { globPattern, type Column, type Listing } from '../../render/listing.js'
+import type { Column, Listing } from '../../render/listing.js'
 import { BaseCommand } from '../../cli/base-command.js'
 
 export default class QueueLs extends BaseCommand {
   static override summary = 'List queues; with --cluster the key slot of each and the nodes that own it.'
   static override description =
-    'Without --cluster one name a line. Names may be limited by globs. Exit code 6 when a queue has no live owner or its keys cannot share a slot: every row is printed all the same.'
+    'Without --cluster one name a line. Queues may be picked by name or glob; exit code 3 when one that is named does not exist. Exit code 6 when a queue has no live owner or its keys cannot share a slot: every row is printed all the same.'
   static override hiddenAliases = ['queue:list']
   static override examples = [
     '<%= config.bin %> queue ls --cluster',
@@ -17,7 +17,6 @@ export default class QueueLs extends BaseCommand {
   static override impact = 'read' as const
 
   protected async execute(): Promise<void> {
-    const patterns = this.rest.map(globPattern)
     const { columns, sort, filter } = this.flags as { columns?: string; sort?: string; filter?: string[] }
     const asked = [columns, sort, ...(filter ?? [])].join(' ')
     const asksFigures = FIGURES.some(({ key }) => new RegExp(`\\b${key}\\b`).test(asked))
@@ -25,7 +24,7 @@ export default class QueueLs extends BaseCommand {
       listQueues(redis, {
         placement: redis.mode === 'cluster',
         figures: ['wide', 'csv'].includes(this.format()) || asksFigures,
-        match: (queue) => patterns.length === 0 || patterns.some((pattern) => pattern.test(queue)),
+        patterns: this.rest,
       }),
     )
     await this.printListing(toListing(listing.queues, listing.topology))

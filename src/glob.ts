@@ -1,0 +1,7 @@
+/** `*` any text, `?` one character; everything else stands for itself. */
+export function globPattern(glob: string): RegExp {
+  const source = glob.replace(/[.+^${}()|[\]\\*?]/g, (char) =>
+    char === '*' ? '.*' : char === '?' ? '.' : `\\${char}`,
+  )
+  return new RegExp(`^${source}$`, 'su')
+}
