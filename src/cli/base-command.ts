@@ -39,6 +39,8 @@ export abstract class BaseCommand extends Command {
   static impact: Impact
   /** Commands about clusters connect to one without being told. */
   static clusterOnly = false
+  /** Whether the time-out bounds the whole command. Commands that run for long bound each call instead. */
+  protected oneShot = true
 
   protected flags: Record<string, unknown> = {}
   protected args: Record<string, unknown> = {}
@@ -76,7 +78,7 @@ export abstract class BaseCommand extends Command {
 
   protected async connectionOptions(): Promise<ConnectionOptions> {
     const { clusterOnly } = this.ctor as typeof BaseCommand
-    return connectionOptions(await this.settings(), { cluster: clusterOnly })
+    return { ...connectionOptions(await this.settings(), { cluster: clusterOnly }), oneShot: this.oneShot }
   }
 
   /** Runs `work` with an open connection and closes it whatever happens. */

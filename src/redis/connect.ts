@@ -22,12 +22,12 @@ export async function openRedis(options: ConnectionOptions): Promise<Redis> {
   if (options.target.kind === 'cluster' && (options.db ?? 0) !== 0) {
     throw new UsageError(`database ${options.db} cannot be selected: a Redis Cluster has only database 0`)
   }
+  const started = performance.now()
   const locator = locatorFor(options.target, options)
   try {
     // A cluster proves itself by its topology, a single server or Sentinel by a connection to the master.
     if (locator.mode === 'cluster') await locator.topology(false, timeoutMs)
     else {
-      const started = performance.now()
       const address = await locator.owner(null, timeoutMs)
       await locator.connect(address!, Math.max(1, timeoutMs - (performance.now() - started)))
     }
@@ -35,7 +35,7 @@ export async function openRedis(options: ConnectionOptions): Promise<Redis> {
     locator.close()
     throw error
   }
-  return new Router(locator, timeoutMs)
+  return new Router(locator, timeoutMs, options.oneShot ? started + timeoutMs : Infinity)
 }
 
 function locatorFor(target: Target, options: ConnectionOptions): Locator {

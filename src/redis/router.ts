@@ -55,10 +55,13 @@ export class Router implements Redis {
   readonly mode: Redis['mode']
   readonly timeoutMs: number
   readonly #locator: Locator
+  readonly #expiresAtMs: number
   readonly #subscriptions = new Set<Subscription>()
   readonly #closing = new AbortController()
 
-  constructor(locator: Locator, timeoutMs: number) {
+  /** @param expiresAtMs on the clock of `performance.now()`; no call runs on past it. */
+  constructor(locator: Locator, timeoutMs: number, expiresAtMs = Infinity) {
+    this.#expiresAtMs = expiresAtMs
     this.#locator = locator
     this.mode = locator.mode
     this.timeoutMs = timeoutMs
@@ -71,7 +74,7 @@ export class Router implements Redis {
   }
 
   async sendAll(commands: readonly Command[]): Promise<readonly Outcome[]> {
-    const deadline = performance.now() + this.timeoutMs
+    const deadline = Math.min(performance.now() + this.timeoutMs, this.#expiresAtMs)
     const outcomes = new Array<Outcome>(commands.length)
     let open: Entry[] = commands.map((command, position) => ({
       position,
@@ -117,7 +120,7 @@ export class Router implements Redis {
     commands: readonly (readonly Arg[])[],
     options: { readonly timeoutMs?: number } = {},
   ): Promise<readonly Outcome[]> {
-    const timeoutMs = options.timeoutMs ?? this.timeoutMs
+    const timeoutMs = options.timeoutMs ?? this.#leftMs()
     const connection = await this.#locator.connect(address, timeoutMs)
     try {
       const outcomes = await connection.run(commands, timeoutMs)
@@ -133,12 +136,12 @@ export class Router implements Redis {
   }
 
   masterAddresses(): Promise<readonly string[]> {
-    return this.#locator.masterAddresses(this.timeoutMs)
+    return this.#locator.masterAddresses(this.#leftMs())
   }
 
   async topology(options: { readonly refresh?: boolean } = {}): Promise<Topology> {
     if (this.mode !== 'cluster') throw new PreconditionError(`${this.#locator.name} is not used as a cluster`)
-    return this.#locator.topology(options.refresh ?? false, this.timeoutMs)
+    return this.#locator.topology(options.refresh ?? false, this.#leftMs())
   }
 
   async subscribe(channel: string, onMessage: (message: Buffer) => void): Promise<Subscription> {
@@ -281,6 +284,10 @@ export class Router implements Redis {
     )
     retry.sort((a, b) => a.position - b.position)
     return { retry, pause }
+  }
+
+  #leftMs(): number {
+    return Math.max(1, Math.min(this.timeoutMs, this.#expiresAtMs - performance.now()))
   }
 
   #lost(connection: NodeConnection, error: Error, outcomeUnknown: boolean): UnavailableError {

@@ -43,6 +43,8 @@ export interface ConnectionOptions {
   readonly natMap?: ReadonlyMap<string, HostPort>
   /** Upper bound, in ms, for connecting and for each call including its retries. Default 5000. */
   readonly timeoutMs?: number
+  /** `timeoutMs` bounds the whole life of the connection, not each call: for commands that ask once and end. */
+  readonly oneShot?: boolean
 }
 
 /** A command with what the router must know about it. */

@@ -20,24 +20,25 @@ export default class QueueLs extends BaseCommand {
     const { columns, sort, filter } = this.flags as { columns?: string; sort?: string; filter?: string[] }
     const asked = [columns, sort, ...(filter ?? [])].join(' ')
     const asksFigures = FIGURES.some(({ key }) => new RegExp(`\\b${key}\\b`).test(asked))
+    const wantsFigures = ['wide', 'csv'].includes(this.format()) || asksFigures
     const listing = await this.withRedis((redis) =>
       listQueues(redis, {
         placement: redis.mode === 'cluster',
-        figures: ['wide', 'csv'].includes(this.format()) || asksFigures,
+        figures: wantsFigures,
         patterns: this.rest,
       }),
     )
     await this.printListing(toListing(listing.queues, listing.topology))
-    const broken = listing.queues.filter(({ placement }) => placement?.problem)
     for (const { placement, queue } of listing.queues) {
       if (placement?.note) this.note(`Note: queue "${queue}": ${placement.note}`)
     }
+    const broken = listing.queues.flatMap(({ queue, placement, figures }) => {
+      const problem = placement?.problem ?? (wantsFigures && !figures ? 'its node gave no figures' : null)
+      return problem === null ? [] : [`"${queue}": ${problem}`]
+    })
     if (broken.length > 0) {
-      const list = broken.map(({ queue, placement }) => `"${queue}": ${placement!.problem}`).join('; ')
-      throw new AsynqError(
-        'PARTIAL',
-        `${broken.length} of ${listing.queues.length} queues cannot be served: ${list}`,
-      )
+      const counts = `${broken.length} of ${listing.queues.length} queues have a problem`
+      throw new AsynqError('PARTIAL', `${counts}: ${broken.join('; ')}`)
     }
   }
 }

@@ -76,6 +76,7 @@ With --batch each line of stdin is a JSON object: type, payload (any JSON), queu
     const batch = this.flags['batch'] === true
     const tasks = batch ? this.#batch() : this.#repeated()
     if (this.flags['dry-run'] === true) return this.#dryRun(tasks)
+    this.oneShot = !batch && this.flags['count'] === undefined
     await this.withRedis(async (redis) => {
       const client = new Client(redis)
       const many = batch || this.flags['count'] !== undefined

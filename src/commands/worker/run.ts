@@ -14,6 +14,7 @@ export default class WorkerRun extends BaseCommand {
     '<%= config.bin %> worker run handlers.mjs --cluster --queues notifications=6,webhooks=3,images=1 --concurrency 20',
   ]
   static override impact = 'write' as const
+  protected override oneShot = false
   static override args = {
     module: Args.string({ ignoreStdin: true, description: 'ES module with the handlers', required: true }),
   }
