@@ -16,3 +16,4 @@ export { Server, defaultRetryDelayMs, type ServerOptions } from './server/server
 export { ServeMux, type Middleware } from './server/serve-mux.js'
 export * from './server/types.js'
 export { Broker, type NewMessage, type Placement } from './broker/broker.js'
+export { Inspector, type DayStats, type QueueInfo, type TaskInfo } from './inspector/inspector.js'

@@ -165,9 +165,14 @@ export class Broker {
       ...this.#countedDay(),
     })
     if (outcome === 'not-active') throw notActive(message)
+    await this.trimArchive(queue)
+  }
+
+  /** Deletes up to 100 tasks that have been archived for over 90 days, or are past the newest 9,999. */
+  async trimArchive(queue: string): Promise<void> {
     await this.#run(trimArchiveScript, {
       queue,
-      cutoffSec: now - ARCHIVE_KEPT_SEC,
+      cutoffSec: nowSec(this.#clock) - ARCHIVE_KEPT_SEC,
       keep: ARCHIVE_MOST - 1,
       most: BATCH,
     })

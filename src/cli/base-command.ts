@@ -7,6 +7,7 @@ import { connectionOptions, mergeSettings } from './connection-options.js'
 import { EXIT } from './exit-codes.js'
 import { globalFlagEntries, type GlobalFlag, type Settings } from './global-flags.js'
 import { reportBug, reportError } from './report-error.js'
+import type { ItemResult } from './results.js'
 
 /** What a command may do: asserted by tests, shown in help. */
 export type Impact = 'read' | 'write' | 'topology' | 'offline' | 'local'
@@ -121,6 +122,25 @@ export abstract class BaseCommand extends Command {
     })
     this.#printed = true
     process.stdout.write(text)
+  }
+
+  /** One line for each item that was done on stdout, one for each failure of several on stderr. */
+  printResults(results: readonly ItemResult[], done: (item: ItemResult['item']) => string): void {
+    if (this.json) {
+      this.#printed = true
+      this.printDocument({
+        schema: 'asynq/results/v1',
+        results: results.map(({ item, error }) => ({
+          ...item,
+          ok: error === null,
+          ...(error && { error: { code: error.code, message: error.message } }),
+        })),
+      })
+    }
+    for (const { item, error } of results) {
+      if (error === null && !this.json) process.stdout.write(`${done(item)}\n`)
+      else if (error && results.length > 1) this.note(error.message)
+    }
   }
 
   protected printDocument(document: object): void {

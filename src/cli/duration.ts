@@ -40,3 +40,12 @@ export function parseTime(text: string, what: string): number {
   }
   return ms
 }
+
+/** ms in Go's form: `1h0m5s`, `250ms`, `0s`. Parts of a second only below a minute. */
+export function formatDuration(ms: number): string {
+  if (ms < 1000) return ms === 0 ? '0s' : `${Math.round(ms)}ms`
+  if (ms < 60_000) return `${Number((ms / 1000).toFixed(1))}s`
+  const seconds = Math.round(ms / 1000)
+  const [h, m, s] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, seconds % 60]
+  return `${h > 0 ? `${h}h` : ''}${m}m${s}s`
+}

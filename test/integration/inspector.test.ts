@@ -1,0 +1,193 @@
+import assert from 'node:assert/strict'
+import { Broker } from '../../src/broker/broker.js'
+import { Client } from '../../src/client/client.js'
+import { NotFoundError, PreconditionError, ProtocolError } from '../../src/errors.js'
+import { Inspector } from '../../src/inspector/inspector.js'
+import * as keys from '../../src/wire/keys.js'
+import { runCli } from '../support/run-cli.js'
+import { useSharedCluster } from '../support/servers.js'
+
+describe('Inspector', () => {
+  const cluster = useSharedCluster()
+  let client: Client
+  let broker: Broker
+  let inspector: Inspector
+  beforeEach(() => {
+    client = new Client(cluster().redis)
+    broker = new Broker(cluster().redis)
+    inspector = new Inspector(cluster().redis)
+  })
+  const ask = (key: string, command: string, ...args: (string | number)[]) =>
+    cluster().redis.send({ key, args: [command, key, ...args] })
+  const fail = async (id: string, maxRetry: number) => {
+    await client.enqueue({ type: 't', queue: 'q', id, maxRetry })
+    const taken = await broker.dequeue(['q'])
+    assert.equal(taken!.message.id, id)
+    if (maxRetry > 0)
+      await broker.retry(taken!.message, {
+        retryAtMs: Date.now() + 60_000,
+        error: 'boom',
+        countsAsFailure: true,
+      })
+    else await broker.archive(taken!.message, 'boom')
+  }
+  /** One task in each state, named after it. */
+  const oneOfEach = async () => {
+    await fail('retry', 3)
+    await fail('archived', 0)
+    await client.enqueue({ type: 't', queue: 'q', id: 'completed', retentionMs: 60_000 })
+    await broker.done((await broker.dequeue(['q']))!.message)
+    await client.enqueue({ type: 't', queue: 'q', id: 'active' })
+    await broker.dequeue(['q'])
+    await client.enqueue({ type: 't', queue: 'q', id: 'pending' })
+    await client.enqueue({ type: 't', queue: 'q', id: 'scheduled', processInMs: 60_000 })
+    await client.enqueue({ type: 't', queue: 'q', id: 'aggregating', group: 'g', uniqueTtlMs: 60_000 })
+  }
+
+  it('counts every state, latency, groups, today and totals', async () => {
+    await oneOfEach()
+    const [info] = await inspector.queueInfos(['q'])
+    assert.deepEqual(info!.counts, {
+      active: 1,
+      pending: 1,
+      scheduled: 1,
+      retry: 1,
+      archived: 1,
+      completed: 1,
+      aggregating: 1,
+    })
+    assert.deepEqual([info!.size, info!.paused, info!.groups], [7, false, [{ group: 'g', size: 1 }]])
+    assert.deepEqual([info!.processed, info!.failed, info!.processedTotal, info!.failedTotal], [3, 2, 3n, 2n])
+    await ask(
+      keys.taskKey('q', 'pending'),
+      'HSET',
+      'pending_since',
+      String(BigInt(Date.now() - 5000) * 1_000_000n),
+    )
+    const { latencyMs } = (await inspector.queueInfos(['q']))[0]!
+    assert.ok(latencyMs >= 5000 && latencyMs < 10_000, String(latencyMs))
+    assert.deepEqual(
+      (await inspector.history('q', 2)).map(({ processed, failed }) => [processed, failed]),
+      [
+        [3, 2],
+        [0, 0],
+      ],
+    )
+  })
+
+  it('runs, archives and deletes a task from every state but active, leaving one place for it', async () => {
+    for (const verb of ['run', 'archive', 'delete'] as const) {
+      await cluster().flush()
+      // The registry went as well: this process would not register the queue again.
+      client = new Client(cluster().redis)
+      broker = new Broker(cluster().redis)
+      await oneOfEach()
+      const refused = { run: ['active', 'pending'], archive: ['active', 'archived'], delete: ['active'] }[
+        verb
+      ]
+      const states = ['active', 'pending', 'scheduled', 'retry', 'archived', 'completed', 'aggregating']
+      for (const id of states) {
+        if (refused.includes(id))
+          await assert.rejects(inspector[verb]('q', id), PreconditionError, `${verb} ${id}`)
+        else await inspector[verb]('q', id)
+      }
+      const { counts, size, groups } = (await inspector.queueInfos(['q']))[0]!
+      const moved = states.length - refused.length
+      assert.deepEqual(groups, [])
+      assert.equal(counts.active, 1)
+      if (verb === 'run') assert.deepEqual([counts.pending, size], [moved + 1, 7])
+      if (verb === 'archive') assert.deepEqual([counts.archived, size], [moved + 1, 7])
+      if (verb === 'delete') {
+        assert.equal(size, 1)
+        assert.equal(await ask(keys.uniqueKey('q', 't', null), 'EXISTS'), 0)
+        assert.equal(await ask(keys.taskKey('q', 'pending'), 'EXISTS'), 0)
+      }
+      if (verb === 'run')
+        assert.notEqual(await ask(keys.taskKey('q', 'retry'), 'HGET', 'pending_since'), null)
+    }
+  })
+
+  it('lists pages oldest first, says what does not decode, and sees orphans', async () => {
+    await client.enqueueMany(Array.from({ length: 25 }, (_, n) => ({ type: 't', queue: 'q', id: `id-${n}` })))
+    await ask(keys.taskKey('q', 'id-11'), 'HSET', 'msg', 'not a message')
+    const page = await inspector.list('q', 'pending', { page: 2, size: 10 })
+    assert.deepEqual(
+      page.tasks.map(({ message }) => message.id),
+      [10, 12, 13, 14, 15, 16, 17, 18, 19].map((n) => `id-${n}`),
+    )
+    assert.deepEqual([page.undecodable, page.total], [1, 25])
+    assert.equal((await inspector.list('q', 'pending', { page: 3, size: 10 })).tasks.length, 5)
+    assert.equal((await inspector.list('q', 'pending', { page: 4, size: 10 })).tasks.length, 0)
+    await assert.rejects(inspector.task('q', 'id-11'), ProtocolError)
+    const taken = await broker.dequeue(['q'])
+    assert.equal((await inspector.task('q', taken!.message.id)).orphaned, false)
+    await ask(keys.leaseKey('q'), 'ZREM', taken!.message.id)
+    assert.equal((await inspector.list('q', 'active', { page: 1, size: 10 })).tasks[0]!.orphaned, true)
+  })
+
+  it('pauses and resumes once each, and names what is not there', async () => {
+    await client.enqueue({ type: 't', queue: 'q' })
+    await inspector.pause('q')
+    await assert.rejects(inspector.pause('q'), PreconditionError)
+    assert.equal(await broker.dequeue(['q']), null)
+    await inspector.resume('q')
+    await assert.rejects(inspector.resume('q'), PreconditionError)
+    await assert.rejects(inspector.pause('none'), NotFoundError)
+    await assert.rejects(inspector.task('q', 'none'), NotFoundError)
+    await assert.rejects(inspector.task('none', 'none'), /no queue/)
+  })
+
+  it('shows all of it on the command line', async () => {
+    await oneOfEach()
+    const env = { ASYNQ_CLUSTER_ADDRS: cluster().addrs }
+    const run = async (code: number, ...args: string[]) => {
+      const result = await runCli(args, { env })
+      assert.equal(result.code, code, result.stderr)
+      return result
+    }
+    const { queues } = JSON.parse((await run(0, 'queue', 'inspect', 'q', '--json')).stdout) as {
+      queues: { size: number; retry: number }[]
+    }
+    assert.deepEqual(
+      queues.map(({ size, retry }) => [size, retry]),
+      [[7, 1]],
+    )
+    assert.match(
+      (await run(0, 'queue', 'history', 'q', '-x', '1')).stdout,
+      /q +\d{4}-\d\d-\d\d +3 +2 +66\.67%/,
+    )
+    assert.equal((await run(0, 'queue', 'pause', 'q')).stdout, 'Successfully paused queue "q"\n')
+    assert.match((await run(5, 'queue', 'pause', 'q')).stderr, /already paused/)
+    assert.match((await run(6, 'queue', 'unpause', 'q', 'none')).stdout, /^Successfully resumed queue "q"\n$/)
+    assert.equal((await run(0, 'group', 'ls', '-q', 'q')).stdout, 'g\n')
+    for (const state of ['active', 'pending', 'scheduled', 'retry', 'archived', 'completed']) {
+      assert.match(
+        (await run(0, 'task', 'ls', '-q', 'q', '-s', state)).stdout,
+        new RegExp(`\\n${state} +t\\b`),
+      )
+    }
+    assert.match(
+      (await run(0, 'task', 'list', '-q', 'q', '-s', 'aggregating', '-g', 'g')).stdout,
+      /aggregating +t .* g\n/,
+    )
+    const empty = await run(0, 'task', 'ls', '-q', 'q', '-s', 'pending', '--page', '2')
+    assert.deepEqual([empty.stdout, empty.stderr], ['', 'No pending tasks in "q" queue\n'])
+    assert.match((await run(0, 'task', 'inspect', '-q', 'q', '-i', 'retry')).stdout, /boom/)
+    await run(3, 'task', 'inspect', '-q', 'q', '-i', 'none')
+    await run(3, 'queue', 'inspect', 'none')
+    await run(2, 'task', 'ls', '-q', 'q', '-s', 'lost')
+    await run(2, 'task', 'ls', '-q', 'q', '-s', 'pending', '-g', 'g')
+    assert.equal((await run(0, 'task', 'run', '-q', 'q', '-i', 'retry')).stdout, 'task is now pending\n')
+    assert.equal((await run(0, 'task', 'archive', '-q', 'q', '--id', 'retry')).stdout, 'task archived\n')
+    assert.match((await run(5, 'task', 'delete', '-q', 'q', '-i', 'retry')).stderr, /add --yes/)
+    assert.match(
+      (await run(0, 'task', 'delete', '-q', 'q', '-i', 'retry', '--dry-run')).stdout,
+      /would delete task retry/,
+    )
+    assert.equal((await run(0, 'task', 'rm', '-q', 'q', '-i', 'retry', '--yes')).stdout, 'task deleted\n')
+    await run(3, 'task', 'delete', '-q', 'q', '-i', 'retry', '--yes')
+    await run(5, 'task', 'delete', '-q', 'q', '-i', 'active', '--yes')
+    await run(6, 'task', 'delete', '-q', 'q', '-i', 'pending', '-i', 'active', '--yes')
+    assert.match((await run(0, 'task', 'cancel', 'active')).stdout, /active/)
+  })
+})
