@@ -49,11 +49,12 @@ if (modified('dist/.built') < Math.max(...sources.map(newest))) {
   if (!run(process.execPath, ['scripts/build.mjs'])) fail('the build failed: see above')
 }
 
-// What the tests and the demo run: a server, and openssl for throw-away certificates.
+// What the tests and the demo run: a server, redis-cli as a judge, and openssl for throw-away certificates.
 const hasServer = () =>
   existsSync(process.env.ASYNQ_REDIS_SERVER ?? '') || onPath('redis-server') || onPath('valkey-server')
 const missing = () => [
-  ...(hasServer() ? [] : ['redis-server', 'redis-tools']),
+  ...(hasServer() ? [] : ['redis-server']),
+  ...(onPath('redis-cli') ? [] : ['redis-tools']),
   ...(onPath('openssl') ? [] : ['openssl']),
 ]
 if (missing().length > 0) {

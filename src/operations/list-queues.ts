@@ -145,7 +145,8 @@ const FIGURE_COMMANDS: readonly (readonly [command: string, key: (queue: string)
   ['SMEMBERS', keys.groupsKey],
 ]
 
-async function readFigures(
+/** Figures of queues: two round trips per master. Null where the node of a queue gave no answer. */
+export async function readFigures(
   redis: Redis,
   queues: readonly string[],
 ): Promise<readonly (QueueFigures | null)[]> {

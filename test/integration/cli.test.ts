@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { fileURLToPath } from 'node:url'
 import { QUEUES_KEY, pendingKey } from '../../src/wire/keys.js'
+import { keySlot } from '../../src/wire/slot.js'
 import { startProxy } from '../support/proxy.js'
 import { runCli, runOnTerminal, type CliOptions, type CliResult } from '../support/run-cli.js'
 import { freePort, startServer, useOwnCluster, useServer, useSharedCluster } from '../support/servers.js'
@@ -510,5 +511,76 @@ describe('asynq cluster nodes', () => {
       2,
     )
     assert.equal(nodes[1]!.masterId, nodes[0]!.id)
+  })
+})
+
+describe('asynq reshard predict', () => {
+  const cluster = useSharedCluster()
+
+  it('names the slots that redis-cli names, the queues in them, and says so when fewer move than asked', async () => {
+    const env = { ASYNQ_CLUSTER_ADDRS: cluster().addrs }
+    const [entry, target] = cluster().servers.map(({ address }) => address) as [string, string]
+    // Slot 0 is the lowest of the first master: whatever moves from it takes this queue along.
+    const queue = Array.from({ length: 200_000 }, (_, n) => `q${n}`).find(
+      (name) => keySlot(pendingKey(name)) === 0,
+    )!
+    await runCli(['task', 'enqueue', 't', '-q', queue], { env })
+    await runCli(['task', 'enqueue', 't', '-q', 'images'], { env })
+    const result = await runCli(
+      ['reshard', 'predict', '--from', 'all', '--to', target, '--slots', '4', '--json', '--exit-code'],
+      { env },
+    )
+    assert.equal(result.code, 9, result.stderr)
+    const predicted = JSON.parse(result.stdout) as {
+      planned: number
+      shortfall: number
+      moves: { slot: number; from: string; to: string }[]
+      queues: { queue: string; slot: number; pending: number; keys: number }[]
+    }
+    const { to } = predicted.moves[0]!
+    const run = promisify(execFile)('redis-cli', [
+      '--cluster',
+      'reshard',
+      entry,
+      '--cluster-from',
+      'all',
+      '--cluster-to',
+      to,
+      '--cluster-slots',
+      '4',
+    ])
+    run.child.stdin!.end('no\n')
+    const { stdout } = await run.catch((error: unknown) => error as { stdout: string })
+    const real = [...stdout.matchAll(/Moving slot (\d+) from (\S+)/g)].map(
+      ([, slot, from]) => `${slot} ${from}`,
+    )
+    assert.ok(real.length > 0)
+    assert.deepEqual(
+      predicted.moves.map(({ slot, from }) => `${slot} ${from}`),
+      real,
+    )
+    assert.equal(predicted.planned + predicted.shortfall, 4)
+    assert.deepEqual(
+      predicted.queues.map((row) => [row.queue, row.slot, row.pending, row.keys]),
+      [[queue, 0, 1, 2]],
+    )
+    assert.match(result.stderr, /1 of 2 queues would move/)
+  })
+
+  it('refuses unknown nodes and arguments that do not go together', async () => {
+    const env = { ASYNQ_CLUSTER_ADDRS: cluster().addrs }
+    await refused(2, /give --from, --to and --slots/, ['reshard', 'predict', '--from', 'all'], { env })
+    await refused(2, /do not go with --rebalance/, ['reshard', 'predict', '--rebalance', '--slots', '3'], {
+      env,
+    })
+    await refused(
+      3,
+      /no master "nosuch"/,
+      ['reshard', 'predict', '--from', 'all', '--to', 'nosuch', '--slots', '3'],
+      { env },
+    )
+    const balanced = await runCli(['reshard', 'predict', '--rebalance'], { env })
+    assert.equal(balanced.code, 0)
+    assert.match(balanced.stderr, /would move nothing: every node is within 2%/)
   })
 })

@@ -1,0 +1,302 @@
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import {
+  parseLoadedNodes,
+  predictRebalance,
+  predictReshard,
+  type LoadedNodes,
+  type SlotMove,
+} from '../../src/plan/predict.js'
+import { formatRanges, ownersOf, rangesOf } from '../../src/plan/snapshot.js'
+import { useOwnCluster } from '../support/servers.js'
+import { waitFor } from '../support/wait-for.js'
+
+/** One cluster serves every case: redis-cli prints its plan before it asks, and is told "no". */
+const MASTERS = 5
+const LAYOUTS = 40
+const RESHARDS_PER_LAYOUT = 8
+const REBALANCES_PER_LAYOUT = 4
+
+describe('predicting redis-cli --cluster', function () {
+  this.timeout(60_000)
+  const cluster = useOwnCluster({
+    masters: MASTERS,
+    replicas: 0,
+    // Otherwise a master that gives its last slot away turns into a replica of the taker.
+    args: ['--cluster-allow-replica-migration', 'no'],
+  })
+  const seed = Number(process.env['ASYNQ_TEST_SEED'] ?? Math.floor(Math.random() * 2 ** 31))
+  const random = mulberry32(seed)
+  const int = (below: number) => Math.floor(random() * below)
+  const pick = <T>(values: readonly T[]): T => values[int(values.length)]!
+
+  before(() => {
+    process.stdout.write(`    seed ${seed} (ASYNQ_TEST_SEED)\n`)
+  })
+
+  async function nodesText(address: string): Promise<string> {
+    return String(await cluster().command(address, 'CLUSTER', 'NODES'))
+  }
+
+  const loaded = async (address: string): Promise<LoadedNodes> => parseLoadedNodes(await nodesText(address))
+
+  async function agree(owners: readonly string[]): Promise<boolean> {
+    const views = await Promise.all(cluster().servers.map(({ address }) => loaded(address)))
+    return views.every((view) => {
+      const seen = ownersIn(view)
+      return owners.every((owner, slot) => seen[slot] === owner)
+    })
+  }
+
+  /**
+   * Hands every slot to its new owner on every node, and again where gossip in between has undone it. One script per
+   * node, so that hardly any gossip comes in between.
+   */
+  async function setLayout(owners: readonly string[]): Promise<void> {
+    const script = `for n = 1, #ARGV, 3 do
+      for slot = tonumber(ARGV[n]), tonumber(ARGV[n + 1]) do
+        redis.call('CLUSTER', 'SETSLOT', slot, 'NODE', ARGV[n + 2])
+      end
+    end`
+    await waitFor(
+      async () => {
+        await Promise.all(
+          cluster().servers.map(async ({ address }) => {
+            const seen = ownersIn(await loaded(address))
+            const changed = owners.flatMap((owner, slot) => (seen[slot] === owner ? [] : [slot]))
+            const args: string[] = []
+            for (const [first, last] of rangesOf(changed)) {
+              for (let start = first; start <= last;) {
+                let end = start
+                while (end < last && owners[end + 1] === owners[start]) end++
+                args.push(String(start), String(end), owners[start]!)
+                start = end + 1
+              }
+            }
+            await cluster().command(address, 'EVAL', script, 0, ...args)
+          }),
+        )
+        return agree(owners)
+      },
+      { what: 'the layout', timeoutMs: 15_000 },
+    )
+  }
+
+  function randomLayout(ids: readonly string[], kind: number): string[] {
+    const boundaries = (cuts: number[]) => {
+      const sorted = [0, ...cuts.sort((a, b) => a - b), 16384]
+      return Array.from({ length: 16384 }, (_, slot) => {
+        const at = sorted.findIndex((cut, n) => cut <= slot && slot < sorted[n + 1]!)
+        return shuffled[at % shuffled.length]!
+      })
+    }
+    const shuffled = [...ids].sort(() => random() - 0.5)
+    const equal = Array.from({ length: ids.length - 1 }, (_, n) => Math.round(((n + 1) * 16384) / ids.length))
+    switch (kind % 5) {
+      case 0:
+        return boundaries(equal)
+      case 1:
+        return boundaries(Array.from({ length: ids.length - 1 }, () => int(16384)))
+      case 2:
+        // Equal counts but for a few slots: ties and near ties.
+        return boundaries(equal.map((cut) => cut + int(3) - 1))
+      case 3: {
+        // Two equal pairs and the rest, in many short ranges.
+        const cuts = Array.from({ length: 40 }, () => int(16384))
+        return boundaries(cuts)
+      }
+      default:
+        // One master owns nothing.
+        shuffled.pop()
+        return boundaries([4096, 8192, 12288])
+    }
+  }
+
+  it('reshard: the very slots, in order', async () => {
+    const ids = (await loaded(cluster().servers[0]!.address)).masters.map(({ id }) => id)
+    let compared = 0
+    let short = 0
+    for (let layout = 0; layout < LAYOUTS; layout++) {
+      await setLayout(randomLayout(ids, layout))
+      for (let round = 0; round < RESHARDS_PER_LAYOUT; round++) {
+        const entry = cluster().servers[round % MASTERS]!.address
+        const nodes = await loaded(entry)
+        const to = pick(ids)
+        const others = ids.filter((id) => id !== to).sort(() => random() - 0.5)
+        const from = random() < 0.5 ? 'all' : others.slice(0, 1 + int(others.length))
+        const slots = pick([1, 2, 7, 8, 11, 100, 1 + int(500), 1 + int(4000), 1 + int(16384)])
+        const predicted = predictReshard(nodes, { from, to, slots })
+        const real = await redisCliPlan(entry, from === 'all' ? 'all' : from.join(','), to, slots)
+        const label = `seed ${seed}: entry ${entry} from ${String(from)} to ${to} slots ${slots}\n${layoutText(nodes)}`
+        assert.equal(predicted.refused, null, label)
+        assert.deepEqual(
+          predicted.moves.map(({ slot, from }) => `${slot} ${from}`),
+          real,
+          label,
+        )
+        compared++
+        if (predicted.shortfall > 0) short++
+      }
+    }
+    process.stdout.write(`      ${compared} reshards compared, ${short} move fewer slots than asked\n`)
+  })
+
+  it('rebalance: the counts and the pairs of nodes, in order', async () => {
+    const ids = (await loaded(cluster().servers[0]!.address)).masters.map(({ id }) => id)
+    let moved = 0
+    for (let layout = 0; layout < LAYOUTS; layout++) {
+      await setLayout(randomLayout(ids, layout))
+      for (let round = 0; round < REBALANCES_PER_LAYOUT; round++) {
+        const entry = cluster().servers[int(MASTERS)]!.address
+        const nodes = await loaded(entry)
+        const weights = ids
+          .filter(() => random() < 0.4)
+          .map((node) => ({ node, weight: pick([0, 0.3, 0.5, 1, 1.02, 1.7, 2, 3]) }))
+        const thresholdPercent = pick([undefined, 1, 2, 5, 30])
+        const useEmptyMasters = random() < 0.5
+        const request = {
+          weights,
+          useEmptyMasters,
+          ...(thresholdPercent !== undefined && { thresholdPercent }),
+        }
+        const predicted = predictRebalance(nodes, request)
+        const label = `seed ${seed}: entry ${entry} ${JSON.stringify(request)}\n${layoutText(nodes)}`
+        if (predicted.refused?.code === 'NO_WEIGHT') continue
+        const { stdout } = await redisCli([
+          'rebalance',
+          entry,
+          ...(weights.length > 0 ? ['--cluster-weight', ...weights.map((w) => `${w.node}=${w.weight}`)] : []),
+          ...(thresholdPercent === undefined ? [] : ['--cluster-threshold', String(thresholdPercent)]),
+          ...(useEmptyMasters ? ['--cluster-use-empty-masters'] : []),
+          '--cluster-simulate',
+        ])
+        const real = [...stdout.matchAll(/Moving (\d+) slots from (\S+) to (\S+)/g)].map(
+          ([, count, from, to]) => `${count} ${from} ${to}`,
+        )
+        assert.equal(stdout.includes('No rebalancing needed'), predicted.refused !== null, label + stdout)
+        assert.deepEqual(steps(predicted.moves, nodes), real, label)
+        moved += predicted.planned
+      }
+    }
+    assert.ok(moved > 0)
+  })
+
+  it('rebalance: the very slots, by running it', async () => {
+    const ids = (await loaded(cluster().servers[0]!.address)).masters.map(({ id }) => id)
+    // A few slots out of place, so that the real run is short.
+    const owners = randomLayout(ids, 0)
+    for (const slot of [5, 77, 9000, 9001, 12000, 16000]) owners[slot] = owners[(slot + 6000) % 16384]!
+    for (let slot = 200; slot < 290; slot++) owners[slot] = owners[(slot + 9000) % 16384]!
+    await setLayout(owners)
+    const entry = cluster().servers[2]!.address
+    const nodes = await loaded(entry)
+    const request = { weights: [{ node: ids[1]!.slice(0, 12), weight: 1.03 }], thresholdPercent: 0.5 }
+    const predicted = predictRebalance(nodes, request)
+    assert.ok(predicted.planned > 60, `only ${predicted.planned} slots`)
+    const { code, stdout } = await redisCli([
+      'rebalance',
+      entry,
+      '--cluster-weight',
+      `${request.weights[0]!.node}=1.03`,
+      '--cluster-threshold',
+      '0.5',
+    ])
+    assert.equal(code, 0, stdout)
+    for (const { slot, to } of predicted.moves) owners[slot] = to
+    await waitFor(() => agree(owners), { what: 'the predicted layout' })
+  })
+
+  it('refuses what redis-cli refuses', async () => {
+    const entry = cluster().servers[0]!.address
+    const nodes = await loaded(entry)
+    const [first, second] = nodes.masters.map(({ id }) => id) as [string, string]
+    const unknown = 'f'.repeat(40)
+    const refusals = [
+      { from: [unknown], to: first, code: 'UNKNOWN_NODE' },
+      { from: [first], to: first, code: 'TARGET_IS_SOURCE' },
+    ]
+    for (const { from, to, code } of refusals) {
+      assert.equal(predictReshard(nodes, { from, to, slots: 3 }).refused?.code, code)
+      assert.deepEqual(await redisCliPlan(entry, from.join(','), to, 3), [])
+    }
+    // The target among several sources is dropped, and the rest goes ahead.
+    const kept = predictReshard(nodes, { from: [first, second], to: first, slots: 3 })
+    assert.deepEqual(
+      kept.moves.map(({ slot, from }) => `${slot} ${from}`),
+      await redisCliPlan(entry, `${first},${second}`, first, 3),
+    )
+    await cluster().command(entry, 'CLUSTER', 'SETSLOT', nodes.masters[0]!.slots[0]!, 'MIGRATING', second)
+    try {
+      assert.equal(
+        predictReshard(await loaded(entry), { from: 'all', to: second, slots: 3 }).refused?.code,
+        'OPEN_SLOTS',
+      )
+      assert.deepEqual(await redisCliPlan(entry, 'all', second, 3), [])
+    } finally {
+      await cluster().command(entry, 'CLUSTER', 'SETSLOT', nodes.masters[0]!.slots[0]!, 'STABLE')
+    }
+  })
+
+  /** `slot source` lines of the plan that redis-cli prints; answers "no" to it. */
+  async function redisCliPlan(entry: string, from: string, to: string, slots: number): Promise<string[]> {
+    const { stdout } = await redisCli(
+      ['reshard', entry, '--cluster-from', from, '--cluster-to', to, '--cluster-slots', String(slots)],
+      'no\n',
+    )
+    return [...stdout.matchAll(/Moving slot (\d+) from (\S+)/g)].map(
+      ([, slot, source]) => `${slot} ${source}`,
+    )
+  }
+})
+
+function ownersIn(view: LoadedNodes): (string | null)[] {
+  return ownersOf(view.masters.map(({ id, slots }) => ({ master: id, slots: rangesOf(slots) })))
+}
+
+/** Consecutive moves between the same two nodes as redis-cli's one line each. */
+function steps(moves: readonly SlotMove[], nodes: LoadedNodes): string[] {
+  const address = new Map(nodes.masters.map((node) => [node.id, node.address]))
+  const groups: { count: number; from: string; to: string }[] = []
+  for (const { from, to } of moves) {
+    const last = groups.at(-1)
+    if (last?.from === from && last.to === to) last.count++
+    else groups.push({ count: 1, from, to })
+  }
+  return groups.map(({ count, from, to }) => `${count} ${address.get(from)} ${address.get(to)}`)
+}
+
+function layoutText(nodes: LoadedNodes): string {
+  return nodes.masters
+    .map(({ id, slots }) => `${id} ${slots.length}: ${formatRanges(rangesOf(slots)).slice(0, 60)}`)
+    .join('\n')
+}
+
+/** redis-cli asks for ever when its input ends early, so its time and output are bounded. */
+function redisCli(args: readonly string[], input = ''): Promise<{ code: number | null; stdout: string }> {
+  return new Promise((resolve, reject) => {
+    const child = spawn('redis-cli', ['--cluster', ...args], { stdio: ['pipe', 'pipe', 'ignore'] })
+    const timer = setTimeout(() => child.kill('SIGKILL'), 15_000)
+    let stdout = ''
+    child.stdout.on('data', (data: Buffer) => {
+      stdout += data.toString()
+      if (stdout.length > 5_000_000) child.kill('SIGKILL')
+    })
+    child.once('error', reject)
+    child.once('close', (code) => {
+      clearTimeout(timer)
+      resolve({ code, stdout })
+    })
+    child.stdin.on('error', () => undefined)
+    child.stdin.end(input)
+  })
+}
+
+function mulberry32(seed: number): () => number {
+  let state = seed >>> 0
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1)
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296
+  }
+}
