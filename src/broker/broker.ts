@@ -1,13 +1,24 @@
 import { nowSec, systemClock, type Clock } from '../clock.js'
 import { NotFoundError, ProtocolError } from '../errors.js'
 import type { Command, Redis } from '../redis/types.js'
-import { leaseKey, QUEUES_KEY, taskKey, utcDay } from '../wire/keys.js'
+import {
+  leaseKey,
+  QUEUES_KEY,
+  serverInfoKey,
+  SERVERS_KEY,
+  taskKey,
+  utcDay,
+  workersKey,
+  WORKERS_KEY,
+} from '../wire/keys.js'
+import { encodeServerInfo, encodeWorkerInfo, type ServerInfo, type WorkerInfo } from '../wire/messages.js'
 import { assertQueueName } from '../wire/slot.js'
 import { decodeTaskMessage, encodeTaskMessage, type TaskMessage } from '../wire/task-message.js'
 import { scriptCommand, type Script } from './scripts/script.js'
 import {
   addToGroupScript,
   completeScript,
+  deleteExpiredCompletedScript,
   dequeueScript,
   doneScript,
   enqueueScript,
@@ -16,6 +27,7 @@ import {
   retryScript,
   scheduleScript,
   trimArchiveScript,
+  writeServerStateScript,
   type EnqueueOutcome,
   type UniqueLock,
 } from './scripts/scripts.js'
@@ -223,6 +235,59 @@ export class Broker {
         throw error
       }
     })
+  }
+
+  /** Deletes completed tasks whose retention has ended. @returns how many went. */
+  async deleteExpiredCompleted(queue: string): Promise<number> {
+    for (let deleted = 0; ;) {
+      const count = await this.#run(deleteExpiredCompletedScript, {
+        queue,
+        nowSec: nowSec(this.#clock),
+        most: BATCH,
+      })
+      deleted += count
+      if (count < BATCH) return deleted
+    }
+  }
+
+  /**
+   * Publishes a server and the tasks in its hands for `ttlSec`. The registries live in other slots, so the three writes
+   * are not one: readers skip members whose info is not there.
+   */
+  async writeServerState(server: ServerInfo, workers: readonly WorkerInfo[], ttlSec: number): Promise<void> {
+    const { host, pid, serverId } = server
+    const [serverKey, workersHash] = [serverInfoKey(host, pid, serverId), workersKey(host, pid, serverId)]
+    const expirySec = nowSec(this.#clock) + ttlSec
+    const outcomes = await this.#redis.sendAll([
+      { key: SERVERS_KEY, args: ['ZADD', SERVERS_KEY, expirySec, serverKey], idempotent: true },
+      { key: WORKERS_KEY, args: ['ZADD', WORKERS_KEY, expirySec, workersHash], idempotent: true },
+      {
+        ...scriptCommand(writeServerStateScript, {
+          serverKey,
+          workersKey: workersHash,
+          ttlSec,
+          info: encodeServerInfo(server),
+          workers: workers.map((worker) => [worker.taskId, encodeWorkerInfo(worker)] as const),
+        }),
+        idempotent: true,
+      },
+    ])
+    for (const outcome of outcomes) if (!outcome.ok) throw outcome.error
+  }
+
+  /** Takes back what `writeServerState` published. */
+  async clearServerState({
+    host,
+    pid,
+    serverId,
+  }: Pick<ServerInfo, 'host' | 'pid' | 'serverId'>): Promise<void> {
+    const [serverKey, workersHash] = [serverInfoKey(host, pid, serverId), workersKey(host, pid, serverId)]
+    const outcomes = await this.#redis.sendAll([
+      { key: SERVERS_KEY, args: ['ZREM', SERVERS_KEY, serverKey], idempotent: true },
+      { key: WORKERS_KEY, args: ['ZREM', WORKERS_KEY, workersHash], idempotent: true },
+      { key: serverKey, args: ['DEL', serverKey, workersHash], idempotent: true },
+    ])
+    for (const outcome of outcomes) if (!outcome.ok) throw outcome.error
   }
 
   /** Stores what a handler has to say about its task. */

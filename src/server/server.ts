@@ -1,8 +1,11 @@
-import { availableParallelism } from 'node:os'
+import { randomUUID } from 'node:crypto'
+import { availableParallelism, hostname } from 'node:os'
 import { Broker } from '../broker/broker.js'
 import { systemClock, type Clock } from '../clock.js'
 import { NotFoundError, UsageError } from '../errors.js'
-import type { Redis } from '../redis/types.js'
+import type { Redis, Subscription } from '../redis/types.js'
+import { CANCEL_CHANNEL } from '../wire/keys.js'
+import type { ServerInfo, WorkerInfo } from '../wire/messages.js'
 import type { TaskMessage } from '../wire/task-message.js'
 import { queueOrder } from './queue-order.js'
 import { RevokeTaskError, SkipRetryError, type Handler, type Logger } from './types.js'
@@ -24,13 +27,17 @@ export interface ServerOptions {
   readonly taskCheckIntervalMs?: number
   /** ms between two looks for tasks that are due. Default 5000. */
   readonly delayedTaskCheckIntervalMs?: number
+  /** ms between two signs of life: leases extended, state published. Default 5000. */
+  readonly heartbeatIntervalMs?: number
+  /** ms between two deletions of completed tasks whose retention has ended. Default 8000. */
+  readonly janitorIntervalMs?: number
   readonly logger?: Logger
   readonly clock?: Clock
   readonly onProcessed?: (task: TaskMessage, error: Error | null) => void
 }
 
-/** ms between two extensions of leases (asynq v0.26). */
-const HEARTBEAT_MS = 5000
+/** How long the published state of a server holds, in s (asynq v0.26). */
+const STATE_TTL_SEC = 10
 /** ms between two searches for tasks whose worker died, and how long ago, in s, their lease must have ended. */
 const RECOVER_MS = 60_000
 const RECOVER_AFTER_SEC = 30
@@ -48,7 +55,7 @@ export function defaultRetryDelayMs(retried: number): number {
  *   active ── handler resolves ──────────────► done, or completed when it has a retention
  *          ── RevokeTaskError ───────────────► done
  *          ── SkipRetryError, retries used up ► archived
- *          ── any other error, deadline ─────► retry
+ *          ── any other error, deadline, cancel ► retry
  *          ── stop, time-out over ───────────► pending again, at the head of its queue
  *          ── lease lost ────────────────────► left alone: whoever recovered it owns it now
  *
@@ -63,6 +70,10 @@ export class Server {
   readonly #logger: Logger
   readonly #weights: ReadonlyMap<string, number>
   readonly #concurrency: number
+  readonly #redis: Redis
+  readonly #identity = { host: hostname(), pid: process.pid, serverId: randomUUID() }
+  #startTimeNs = 0n
+  #cancelations: Subscription | undefined
   readonly #running = new Map<string, Running>()
   readonly #stopping = new AbortController()
   #loops: readonly Promise<void>[] = []
@@ -73,6 +84,7 @@ export class Server {
   constructor(redis: Redis, handler: Handler, options: ServerOptions = {}) {
     this.#clock = options.clock ?? systemClock
     this.#broker = new Broker(redis, this.#clock)
+    this.#redis = redis
     this.#handler = handler
     this.#options = options
     this.#logger = options.logger ?? silent
@@ -93,10 +105,14 @@ export class Server {
   async start(): Promise<void> {
     if (this.#loops.length > 0) throw new UsageError('the server has been started before')
     await this.#broker.registerQueues(this.#weights.keys())
-    const { delayedTaskCheckIntervalMs = 5000 } = this.#options
+    const { delayedTaskCheckIntervalMs = 5000, janitorIntervalMs = 8000 } = this.#options
+    this.#startTimeNs = this.#clock.nowNs()
+    this.#cancelations = await this.#redis.subscribe(CANCEL_CHANNEL, (id) => this.#cancel(id.toString()))
+    await this.#publish('active')
     this.#loops = [
       this.#process(),
       this.#every(delayedTaskCheckIntervalMs, 'forward', (queue) => this.#broker.forward(queue)),
+      this.#every(janitorIntervalMs, 'clean up', (queue) => this.#broker.deleteExpiredCompleted(queue)),
       this.#every(RECOVER_MS, 'recover', (queue) => this.#recover(queue)),
       this.#heartbeat(),
     ]
@@ -125,6 +141,39 @@ export class Server {
       }),
     )
     await Promise.all(this.#loops)
+    await this.#cancelations?.close()
+    await this.#broker.clearServerState(this.#identity).catch((error: Error) => {
+      this.#logger.warn(`cannot take back the state of this server, it will expire: ${error.message}`)
+    })
+  }
+
+  /** A canceled task ends like a failed one: its handler is told, and it is tried again. */
+  #cancel(id: string): void {
+    for (const running of this.#running.values()) {
+      if (running.message.id === id) running.cancel(new Error('context canceled'))
+    }
+  }
+
+  async #publish(status: 'active' | 'stopped'): Promise<void> {
+    const workers = [...this.#running.values()].map(({ message, startTimeNs, deadlineMs }): WorkerInfo => ({
+      ...this.#identity,
+      taskId: message.id,
+      taskType: message.type,
+      taskPayload: message.payload,
+      queue: message.queue,
+      startTimeNs,
+      deadlineNs: deadlineMs === null ? null : BigInt(deadlineMs) * 1_000_000n,
+    }))
+    const info: ServerInfo = {
+      ...this.#identity,
+      concurrency: this.#concurrency,
+      queues: this.#weights,
+      strictPriority: this.#options.strict ?? false,
+      status,
+      startTimeNs: this.#startTimeNs,
+      activeWorkerCount: workers.length,
+    }
+    await this.#broker.writeServerState(info, workers, STATE_TTL_SEC)
   }
 
   async #process(): Promise<void> {
@@ -227,9 +276,13 @@ export class Server {
 
   async #heartbeat(): Promise<void> {
     const { signal } = this.#stopping
+    const { heartbeatIntervalMs = 5000 } = this.#options
     // Running tasks keep their leases while a stop waits for them.
     while (!signal.aborted || this.#running.size > 0) {
-      await pause(signal.aborted ? 200 : HEARTBEAT_MS, signal.aborted ? undefined : signal)
+      await pause(signal.aborted ? 200 : heartbeatIntervalMs, signal.aborted ? undefined : signal)
+      await this.#publish(signal.aborted ? 'stopped' : 'active').catch((error: Error) => {
+        this.#logger.error(`cannot publish the state of this server: ${error.message}`)
+      })
       const byQueue = new Map<string, Running[]>()
       for (const running of this.#running.values()) {
         if (running.leaseEnded(this.#clock)) running.abandon(new Error('the lease was lost'))
@@ -287,6 +340,7 @@ export class Server {
 class Running {
   readonly message: TaskMessage
   readonly deadlineMs: number | null
+  readonly startTimeNs: bigint
   readonly abandoned: Promise<never>
   leaseExpirySec: number
   finished: Promise<void> = Promise.resolve()
@@ -300,6 +354,7 @@ class Running {
     this.leaseExpirySec = leaseExpirySec
     this.abandoned = new Promise((_, reject) => (this.#reject = reject))
     this.abandoned.catch(() => undefined)
+    this.startTimeNs = clock.nowNs()
     const nowMs = clock.nowMs()
     const limits = [
       ...(message.timeoutSec > 0n ? [nowMs + Number(message.timeoutSec) * 1000] : []),
@@ -324,6 +379,11 @@ class Running {
   /** Ends the handler's turn; nothing about the task will be recorded by the one who runs it. */
   abandon(reason: Error): void {
     this.givenUp = true
+    this.#end(reason)
+  }
+
+  /** Ends the handler's turn with an error, which is recorded as its outcome. */
+  cancel(reason: Error): void {
     this.#end(reason)
   }
 

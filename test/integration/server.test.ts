@@ -5,6 +5,7 @@ import { Server, type ServerOptions } from '../../src/server/server.js'
 import { RevokeTaskError, SkipRetryError, type Handler } from '../../src/server/types.js'
 import * as keys from '../../src/wire/keys.js'
 import { decodeTaskMessage } from '../../src/wire/task-message.js'
+import { runCli } from '../support/run-cli.js'
 import { useSharedCluster } from '../support/servers.js'
 import { waitFor } from '../support/wait-for.js'
 
@@ -144,6 +145,27 @@ describe('Server', () => {
     ])
     assert.equal(await ask(keys.activeKey('default'), 'LLEN'), 0)
     assert.equal(await ask(keys.leaseKey('default'), 'ZCARD'), 0)
+  })
+
+  it('deletes completed tasks whose retention has ended, and only those', async () => {
+    await enqueue({ id: 'old', retentionMs: 1000 })
+    await enqueue({ id: 'kept', retentionMs: 60_000 })
+    await serve(() => undefined, { janitorIntervalMs: 100 })
+    await waitFor(async () => (await ask(keys.taskKey('default', 'old'), 'EXISTS')) === 0, {
+      what: 'the old task to go',
+    })
+    assert.deepEqual(((await ask(keys.completedKey('default'), 'ZRANGE', 0, -1)) as Buffer[]).map(String), [
+      'kept',
+    ])
+  })
+
+  it('shows itself while it runs, on the command line too', async () => {
+    const server = await serve(() => undefined, { queues: { b: 1, a: 6 }, concurrency: 3 })
+    const list = () => runCli(['server', 'ls', '--cluster_addrs', cluster().addrs, '--no-header'])
+    assert.match((await list()).stdout, new RegExp(` +${process.pid} +active +0/3 +a:6 b:1 +20`))
+    await server.stop()
+    const { code, stdout } = await list()
+    assert.deepEqual([code, stdout], [0, ''])
   })
 
   it('recovers a task whose worker died', async () => {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { Broker } from '../../src/broker/broker.js'
 import { Client } from '../../src/client/client.js'
 import { DuplicateTaskError, TaskIdConflictError } from '../../src/errors.js'
+import { Inspector } from '../../src/inspector/inspector.js'
 import { openRedis } from '../../src/redis/connect.js'
 import type { Redis } from '../../src/redis/types.js'
 import { Server } from '../../src/server/server.js'
@@ -231,6 +232,56 @@ for (const [topology, start] of Object.entries(TOPOLOGIES)) {
       const taken = await new Broker(bed.redis).dequeue(['fail-us'])
       assert.equal(taken!.message.id, 'last')
       await new Broker(bed.redis).done(taken!.message)
+    })
+
+    it('Go sees our server and what it runs, cancels a task of it, and it is gone after a stop', async () => {
+      await client.enqueue({ type: 'long', queue: 'seen', id: 'long', payload: Buffer.from('p') })
+      const server = new Server(
+        bed.redis,
+        (_task, { signal }) =>
+          new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error))),
+        {
+          queues: { seen: 3 },
+          concurrency: 4,
+          taskCheckIntervalMs: 50,
+          retryDelayMs: () => 3_600_000,
+          heartbeatIntervalMs: 100,
+        },
+      )
+      await server.start()
+      interface GoServer {
+        readonly PID: number
+        readonly Concurrency: number
+        readonly Queues: Record<string, number>
+        readonly Status: string
+        readonly ActiveWorkers: readonly {
+          TaskID: string
+          TaskType: string
+          Queue: string
+          TaskPayload: string
+        }[]
+      }
+      const mine = async () =>
+        (await call<GoServer[] | null>('servers'))?.find(({ PID }) => PID === process.pid)
+      await waitFor(async () => (await mine())?.ActiveWorkers.length === 1, {
+        what: "the worker in Go's list",
+      })
+      const seen = (await mine())!
+      assert.deepEqual([seen.Concurrency, seen.Queues, seen.Status], [4, { seen: 3 }, 'active'])
+      const [worker] = seen.ActiveWorkers
+      assert.deepEqual(
+        [worker!.TaskID, worker!.TaskType, worker!.Queue, worker!.TaskPayload],
+        ['long', 'long', 'seen', base64('p')],
+      )
+      const [ours] = await new Inspector(bed.redis).servers()
+      assert.deepEqual([ours!.server.pid, ours!.workers[0]!.taskId], [process.pid, 'long'])
+      await call('cancel', { id: 'long' })
+      await waitFor(async () => (await info('seen', 'long')).State === STATE.retry, {
+        what: 'the canceled task to be retried',
+      })
+      assert.equal((await info('seen', 'long')).LastErr, 'context canceled')
+      await server.stop()
+      assert.equal(await mine(), undefined)
     })
 
     it('a pause by Go holds for us', async () => {

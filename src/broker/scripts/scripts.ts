@@ -207,3 +207,34 @@ export const forwardScript: Script<
   }),
   decode: count('forward'),
 }
+
+export const deleteExpiredCompletedScript: Script<
+  { readonly queue: string; readonly nowSec: number; readonly most: number },
+  number
+> = {
+  name: 'delete-expired-completed',
+  encode: ({ queue, nowSec, most }) => ({
+    keys: [keys.completedKey(queue)],
+    args: [keys.taskKeyPrefix(queue), nowSec, most],
+  }),
+  decode: count('delete-expired-completed'),
+}
+
+export const writeServerStateScript: Script<
+  {
+    readonly serverKey: string
+    readonly workersKey: string
+    readonly ttlSec: number
+    readonly info: Buffer
+    /** Task id and encoded WorkerInfo. */
+    readonly workers: readonly (readonly [id: string, info: Buffer])[]
+  },
+  number
+> = {
+  name: 'write-server-state',
+  encode: ({ serverKey, workersKey, ttlSec, info, workers }) => ({
+    keys: [serverKey, workersKey],
+    args: [ttlSec, info, ...workers.flat()],
+  }),
+  decode: count('write-server-state'),
+}

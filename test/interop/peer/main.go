@@ -100,6 +100,10 @@ func run() (any, error) {
 		return map[string]any{}, inspector.PauseQueue(in.Queue)
 	case "unpause":
 		return map[string]any{}, inspector.UnpauseQueue(in.Queue)
+	case "servers":
+		return inspector.Servers()
+	case "cancel":
+		return map[string]any{}, inspector.CancelProcessing(in.ID)
 	case "run":
 		return map[string]any{}, inspector.RunTask(in.Queue, in.ID)
 	}
