@@ -15,7 +15,7 @@ describe('asynq dev cluster', () => {
     })
   beforeEach(async () => {
     state = mkdtempSync(join(tmpdir(), 'asynq-state-'))
-    port = await freePort()
+    port = await freePort(6)
   })
   afterEach(async () => {
     await run('down')

@@ -26,11 +26,15 @@ process.once('exit', () => {
   for (const { process: child } of running) child.kill('SIGKILL')
 })
 
-export async function freePort(): Promise<number> {
-  // The cluster bus takes port + 10000, so the port itself must stay below 55536.
+/**
+ * The first of `count` consecutive ports that are free, their cluster bus ports (10000 higher) too. All of them lie
+ * below the range from which systems take ports for outgoing connections.
+ */
+export async function freePort(count = 1): Promise<number> {
   for (;;) {
-    const port = 20000 + Math.floor(Math.random() * 10000)
-    if ((await isFree(port)) && (await isFree(port + 10000))) return port
+    const first = 11_000 + Math.floor(Math.random() * 10_000)
+    const ports = Array.from({ length: count }, (_, n) => [first + n, first + n + 10_000]).flat()
+    if ((await Promise.all(ports.map(isFree))).every(Boolean)) return first
   }
 }
 
