@@ -1,5 +1,5 @@
 import { nowSec, systemClock, type Clock } from '../clock.js'
-import { NotFoundError, ProtocolError } from '../errors.js'
+import { NotFoundError, ProtocolError, UnavailableError } from '../errors.js'
 import type { Command, Redis } from '../redis/types.js'
 import {
   leaseKey,
@@ -14,7 +14,7 @@ import {
 import { encodeServerInfo, encodeWorkerInfo, type ServerInfo, type WorkerInfo } from '../wire/messages.js'
 import { assertQueueName } from '../wire/slot.js'
 import { decodeTaskMessage, encodeTaskMessage, type TaskMessage } from '../wire/task-message.js'
-import { scriptCommand, type Script } from './scripts/script.js'
+import { runScript, scriptCommand, type Script } from './scripts/script.js'
 import {
   addToGroupScript,
   completeScript,
@@ -22,13 +22,16 @@ import {
   dequeueScript,
   doneScript,
   enqueueScript,
+  extendLeaseScript,
   forwardScript,
   requeueScript,
   retryScript,
   scheduleScript,
   trimArchiveScript,
+  writeResultScript,
   writeServerStateScript,
   type EnqueueOutcome,
+  type SettleOutcome,
   type UniqueLock,
 } from './scripts/scripts.js'
 
@@ -42,6 +45,18 @@ const ARCHIVE_MOST = 10_000
 const ARCHIVE_KEPT_SEC = 90 * 24 * 3600
 /** Tasks handled by one script call at the most, so that none holds up the server. */
 const BATCH = 100
+
+/** No lease ends later: settles a task whoever holds it, as Go's asynq does. */
+const ANY_LEASE = Number.MAX_SAFE_INTEGER
+
+/** How the caller proves that an active task is its own. */
+export interface Held {
+  /**
+   * The latest lease expiry, Unix s, that the caller has asked for. A task under a later lease has been recovered and
+   * taken by another worker since, and is left alone. Default: any lease will do.
+   */
+  readonly leaseMostSec?: number
+}
 
 /** Where a new task goes. */
 export type Placement =
@@ -97,7 +112,8 @@ export class Broker {
 
   /**
    * Takes the oldest pending task of the first queue that has one. The lease runs for 30 s from now.
-   * @throws {ProtocolError} the task's message does not decode (it stays active until its lease ends).
+   * @throws {ProtocolError} the task's message does not decode, or is not the task's: no worker can ever process it,
+   *   so it has been archived as it is.
    */
   async dequeue(
     queues: readonly string[],
@@ -106,8 +122,9 @@ export class Broker {
       for (;;) {
         const leaseExpirySec = nowSec(this.#clock) + LEASE_SEC
         const taken = await this.#run(dequeueScript, { queue, leaseExpirySec })
-        if (taken.kind === 'task') return { message: decodeTaskMessage(taken.message), leaseExpirySec }
         if (taken.kind === 'empty') break
+        if (taken.kind === 'dropped') continue
+        return { message: await this.#decodeTaken(queue, taken), leaseExpirySec }
       }
     }
     return null
@@ -115,45 +132,63 @@ export class Broker {
 
   /**
    * Ends a task that was processed: removes it, or keeps it as completed when it asks for retention, and counts it.
-   * @throws {NotFoundError} it is no longer active under a lease.
+   * @throws {NotFoundError} it is no longer active under the caller's lease.
    */
-  async done(message: TaskMessage): Promise<void> {
+  async done(message: TaskMessage, held: Held = {}): Promise<void> {
     const { queue, id, uniqueKey: lockKey, retentionSec } = message
+    if (retentionSec <= 0n) return this.remove(message, held)
     const counted = this.#countedDay()
     const completedAtSec = nowSec(this.#clock)
-    const outcome =
-      retentionSec > 0n
-        ? await this.#run(completeScript, {
-            queue,
-            id,
-            message: encodeTaskMessage({ ...message, completedAtSec: BigInt(completedAtSec) }),
-            deleteAtSec: completedAtSec + Number(retentionSec),
-            lockKey,
-            ...counted,
-          })
-        : await this.#run(doneScript, { queue, id, lockKey, ...counted })
+    const outcome = await this.#run(completeScript, {
+      queue,
+      id,
+      leaseMostSec: held.leaseMostSec ?? ANY_LEASE,
+      message: encodeTaskMessage({ ...message, completedAtSec: BigInt(completedAtSec) }),
+      deleteAtSec: completedAtSec + Number(retentionSec),
+      lockKey,
+      ...counted,
+    })
+    if (outcome === 'not-active') throw notActive(message)
+  }
+
+  /**
+   * Ends a task that was processed and removes it whatever its retention: what becomes of a revoked one.
+   * @throws {NotFoundError} it is no longer active under the caller's lease.
+   */
+  async remove(message: TaskMessage, held: Held = {}): Promise<void> {
+    const { queue, id, uniqueKey: lockKey } = message
+    const outcome = await this.#run(doneScript, {
+      queue,
+      id,
+      leaseMostSec: held.leaseMostSec ?? ANY_LEASE,
+      lockKey,
+      ...this.#countedDay(),
+    })
     if (outcome === 'not-active') throw notActive(message)
   }
 
   /**
    * Puts a task off until `retryAtMs` (Unix ms). A failure counts: one more retry, and the counters of the queue.
-   * @throws {NotFoundError} it is no longer active under a lease.
+   * @throws {NotFoundError} it is no longer active under the caller's lease.
    */
   async retry(
     message: TaskMessage,
-    options: { readonly retryAtMs: number; readonly error: string; readonly countsAsFailure: boolean },
+    options: Held & {
+      readonly retryAtMs: number
+      readonly error: string
+      readonly countsAsFailure: boolean
+    },
   ): Promise<void> {
     const { error, countsAsFailure, retryAtMs } = options
     const outcome = await this.#run(retryScript, {
       queue: message.queue,
       id: message.id,
+      leaseMostSec: options.leaseMostSec ?? ANY_LEASE,
       message: encodeTaskMessage({
         ...message,
         errorMsg: error,
-        ...(countsAsFailure && {
-          retried: message.retried + 1,
-          lastFailedAtSec: BigInt(nowSec(this.#clock)),
-        }),
+        lastFailedAtSec: BigInt(nowSec(this.#clock)),
+        retried: message.retried + (countsAsFailure ? 1 : 0),
       }),
       target: 'retry',
       scoreSec: Math.floor(retryAtMs / 1000),
@@ -163,21 +198,11 @@ export class Broker {
     if (outcome === 'not-active') throw notActive(message)
   }
 
-  /** Gives a task up for good. @throws {NotFoundError} it is no longer active under a lease. */
-  async archive(message: TaskMessage, error: string): Promise<void> {
-    const { queue, id } = message
-    const now = nowSec(this.#clock)
-    const outcome = await this.#run(retryScript, {
-      queue,
-      id,
-      message: encodeTaskMessage({ ...message, errorMsg: error, lastFailedAtSec: BigInt(now) }),
-      target: 'archived',
-      scoreSec: now,
-      countsAsFailure: true,
-      ...this.#countedDay(),
-    })
+  /** Gives a task up for good. @throws {NotFoundError} it is no longer active under the caller's lease. */
+  async archive(message: TaskMessage, error: string, held: Held = {}): Promise<void> {
+    const failed = { ...message, errorMsg: error, lastFailedAtSec: BigInt(nowSec(this.#clock)) }
+    const outcome = await this.#archive(message, encodeTaskMessage(failed), held)
     if (outcome === 'not-active') throw notActive(message)
-    await this.trimArchive(queue)
   }
 
   /** Deletes up to 100 tasks that have been archived for over 90 days, or are past the newest 9,999. */
@@ -204,13 +229,18 @@ export class Broker {
     return moved
   }
 
-  /** Extends the leases that still stand by 30 s from now. @returns the new expiry, Unix s. */
-  async extendLease(queue: string, ids: readonly string[]): Promise<number> {
-    const expirySec = nowSec(this.#clock) + LEASE_SEC
-    const key = leaseKey(queue)
-    const scores = ids.flatMap((id) => [expirySec, id])
-    await this.#redis.send({ key, args: ['ZADD', key, 'XX', ...scores], idempotent: true })
-    return expirySec
+  /**
+   * Extends the leases that the caller still holds until `expirySec` (Unix s).
+   * @param held tasks with the latest expiry that the caller has ever asked for, this call not counted.
+   * @returns the ids whose lease is lost: it is gone, or another worker's.
+   */
+  async extendLeases(
+    queue: string,
+    held: readonly { readonly id: string; readonly mostSec: number }[],
+    expirySec: number,
+  ): Promise<ReadonlySet<string>> {
+    const extended = await this.#run(extendLeaseScript, { queue, expirySec, held })
+    return new Set(held.filter((_, at) => extended[at] !== true).map(({ id }) => id))
   }
 
   /** Active tasks whose lease ended at `cutoffSec` (Unix s) or before; undecodable ones are left out. */
@@ -290,16 +320,20 @@ export class Broker {
     for (const outcome of outcomes) if (!outcome.ok) throw outcome.error
   }
 
-  /** Stores what a handler has to say about its task. */
+  /** Stores what a handler has to say about its task. @throws {NotFoundError} there is no such task any more. */
   async writeResult(queue: string, id: string, result: Buffer): Promise<void> {
-    const key = taskKey(queue, id)
-    await this.#redis.send({ key, args: ['HSET', key, 'result', result], idempotent: true })
+    const outcome = await this.#run(writeResultScript, { queue, id, result })
+    if (outcome === 'no-task') throw new NotFoundError(`queue ${queue} has no task ${id}`, { queue, id })
   }
 
-  /** Gives a task back to the head of its queue. @throws {NotFoundError} it is no longer active under a lease. */
-  async requeue(message: TaskMessage): Promise<void> {
+  /**
+   * Gives a task back to the head of its queue.
+   * @throws {NotFoundError} it is no longer active under the caller's lease.
+   */
+  async requeue(message: TaskMessage, held: Held = {}): Promise<void> {
     const { queue, id } = message
-    const outcome = await this.#run(requeueScript, { queue, id, nowNs: this.#clock.nowNs() })
+    const leaseMostSec = held.leaseMostSec ?? ANY_LEASE
+    const outcome = await this.#run(requeueScript, { queue, id, leaseMostSec, nowNs: this.#clock.nowNs() })
     if (outcome === 'not-active') throw notActive(message)
   }
 
@@ -319,13 +353,62 @@ export class Broker {
     }
   }
 
+  async #decodeTaken(
+    queue: string,
+    taken: { readonly id: string; readonly message: Buffer },
+  ): Promise<TaskMessage> {
+    try {
+      const message = decodeTaskMessage(taken.message)
+      // Its outcome would be recorded for another task.
+      if (message.id !== taken.id || message.queue !== queue) {
+        throw new ProtocolError(
+          `a stored task does not decode: it names task ${message.id} of ${message.queue}`,
+        )
+      }
+      return message
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error
+      await this.#archive({ queue, id: taken.id }, taken.message, {})
+      throw new ProtocolError(
+        `task ${taken.id} of queue ${queue} was archived: ${error.message}`,
+        { queue, id: taken.id },
+        { cause: error },
+      )
+    }
+  }
+
+  /** Archives an active task with the message given, then lets go of what the archive need not keep. */
+  async #archive(
+    { queue, id }: { readonly queue: string; readonly id: string },
+    message: Buffer,
+    held: Held,
+  ): Promise<SettleOutcome> {
+    const outcome = await this.#run(retryScript, {
+      queue,
+      id,
+      leaseMostSec: held.leaseMostSec ?? ANY_LEASE,
+      message,
+      target: 'archived',
+      scoreSec: nowSec(this.#clock),
+      countsAsFailure: true,
+      ...this.#countedDay(),
+    })
+    if (outcome === 'settled') {
+      await this.trimArchive(queue).catch((error: unknown) => {
+        // The task is archived; the next one to come trims as well.
+        if (!(error instanceof UnavailableError)) throw error
+      })
+    }
+    return outcome
+  }
+
   #countedDay(): { readonly day: string; readonly dayExpirySec: number } {
     const nowMs = this.#clock.nowMs()
     return { day: utcDay(nowMs), dayExpirySec: Math.floor(nowMs / 1000) + COUNTERS_KEPT_SEC }
   }
 
-  async #run<Input, Output>(script: Script<Input, Output>, input: Input): Promise<Output> {
-    return script.decode(await this.#redis.send(scriptCommand(script, input)))
+  #run<Input, Output>(script: Script<Input, Output>, input: Input): Promise<Output> {
+    return runScript(this.#redis, script, input)
   }
 }
 

@@ -4,6 +4,7 @@ import {
   containerKey,
   deleteTaskScript,
   moveTaskScript,
+  removeQueueScript,
   type MoveOutcome,
   type SeenTask,
 } from '../broker/scripts/inspector-scripts.js'
@@ -50,6 +51,15 @@ export interface TaskInfo {
   readonly orphaned: boolean
 }
 
+export type BulkVerb = 'run' | 'archive' | 'delete'
+
+export interface BulkResult {
+  readonly changed: number
+  readonly left: number
+  /** Tasks in that state at the start. */
+  readonly total: number
+}
+
 export interface LiveServer {
   readonly server: ServerInfo
   readonly workers: readonly WorkerInfo[]
@@ -63,6 +73,9 @@ const CONTAINERS: readonly (readonly [TaskState, 'LLEN' | 'ZCARD', (queue: strin
   ['archived', 'ZCARD', keys.archivedKey],
   ['completed', 'ZCARD', keys.completedKey],
 ]
+
+/** Tasks of one page of a bulk change. */
+const BULK_PAGE = 200
 
 /** How often a task that keeps moving is looked for again. */
 const TRIES = 5
@@ -265,6 +278,108 @@ export class Inspector {
     return this.#change(queue, id, 'delete', null, (task, message) =>
       scriptCommand(deleteTaskScript, { ...task, lockKey: message.uniqueKey }),
     )
+  }
+
+  /**
+   * Runs, archives or deletes the tasks that are in a state now, oldest first, in pages of 200: each task by a script
+   * of its own that checks where it stands, so the server is never held up, and tasks that workers take meanwhile are
+   * left to them. Stops between pages when `signal` is aborted.
+   * @returns how many were changed, and how many were left: gone meanwhile, or not to be decoded.
+   */
+  async changeAll(
+    verb: BulkVerb,
+    queue: string,
+    state: Exclude<TaskState, 'active'>,
+    options: {
+      readonly group?: string | undefined
+      readonly onProgress?: (done: number, total: number) => void
+      readonly signal?: AbortSignal
+    } = {},
+  ): Promise<BulkResult> {
+    const { group = '', onProgress, signal } = options
+    await this.assertQueues([queue])
+    const key = containerKey({ queue, id: '', state, group })
+    const [size] = await this.#readAll([[state === 'pending' ? 'LLEN' : 'ZCARD', key]])
+    const total = Number(size)
+    let changed = 0
+    let left = 0
+    while (changed + left < total && !signal?.aborted) {
+      const most = Math.min(BULK_PAGE, total - changed - left)
+      const range =
+        state === 'pending'
+          ? ['LRANGE', key, -(left + most), -(left + 1)]
+          : ['ZRANGE', key, left, left + most - 1]
+      const ids = texts((await this.#readAll([range]))[0]!)
+      if (ids.length === 0) break
+      if (state === 'pending') ids.reverse()
+      const infos = await this.#tasks(queue, ids)
+      const commands = infos.flatMap((info, at): Command[] => {
+        if (info === null || info instanceof ProtocolError || info.state === 'active') return []
+        const seen: SeenTask = { queue, id: ids[at]!, state, group }
+        return [this.#bulkCommand(verb, seen, info.message)]
+      })
+      left += ids.length - commands.length
+      for (const outcome of await this.#redis.sendAll(commands)) {
+        if (!outcome.ok) throw outcome.error
+        if (moveTaskScript.decode(outcome.value) === 'moved') changed++
+        else left++
+      }
+      onProgress?.(changed, total)
+    }
+    if (verb === 'archive') await this.#broker.trimArchive(queue)
+    return { changed, left, total }
+  }
+
+  #bulkCommand(verb: BulkVerb, seen: SeenTask, message: TaskMessage): Command {
+    if (verb === 'delete') return scriptCommand(deleteTaskScript, { ...seen, lockKey: message.uniqueKey })
+    const now = { nowSec: nowSec(this.#clock), nowNs: this.#clock.nowNs() }
+    return scriptCommand(moveTaskScript, { ...seen, to: verb === 'run' ? 'pending' : 'archived', ...now })
+  }
+
+  /**
+   * Removes a queue and everything of it. Without `force` it must hold no task at all, with it none that is active.
+   * @throws {NotFoundError} no such queue. @throws {PreconditionError} it has tasks.
+   */
+  async removeQueue(queue: string, options: { readonly force: boolean }): Promise<void> {
+    await this.assertQueues([queue])
+    const [info] = await this.queueInfos([queue])
+    const { counts, size, groups } = info!
+    if (counts.active > 0) {
+      throw new PreconditionError(
+        `queue "${queue}" has ${counts.active} active tasks: it cannot be removed`,
+        { queue },
+      )
+    }
+    if (size > 0 && !options.force)
+      throw new PreconditionError(`queue "${queue}" is not empty: it has ${size} tasks`, { queue })
+    for (const { group } of groups) await this.changeAll('delete', queue, 'aggregating', { group })
+    for (const state of ['pending', 'scheduled', 'retry', 'archived', 'completed'] as const) {
+      if (counts[state] > 0) await this.changeAll('delete', queue, state)
+    }
+    const nowMs = this.#clock.nowMs()
+    // Counters of a day live for 90 days.
+    const days = Array.from({ length: 92 }, (_, back) => keys.utcDay(nowMs - (back - 1) * 86_400_000))
+    const outcome = removeQueueScript.decode(
+      await this.#redis.send(
+        scriptCommand(removeQueueScript, {
+          queue,
+          otherKeys: [
+            keys.leaseKey(queue),
+            keys.pausedKey(queue),
+            keys.processedTotalKey(queue),
+            keys.failedTotalKey(queue),
+            ...days.flatMap((day) => [keys.processedKey(queue, day), keys.failedKey(queue, day)]),
+          ],
+        }),
+      ),
+    )
+    if (outcome === 'not-empty') {
+      throw new PreconditionError(
+        `queue "${queue}" still has tasks: some came in meanwhile or do not decode`,
+        { queue },
+      )
+    }
+    await this.#redis.send({ key: keys.QUEUES_KEY, args: ['SREM', keys.QUEUES_KEY, queue], idempotent: true })
   }
 
   /**

@@ -137,6 +137,68 @@ describe('Inspector', () => {
     await assert.rejects(inspector.task('none', 'none'), /no queue/)
   })
 
+  it('changes all tasks of a state in pages, and leaves what it cannot decode', async () => {
+    const tasks = Array.from({ length: 450 }, (_, n) => ({ type: 't', queue: 'q', id: `id-${n}` }))
+    await client.enqueueMany(
+      tasks.map((task, n) =>
+        n % 2 === 0 ? { ...task, uniqueTtlMs: 60_000, payload: Buffer.from(`${n}`) } : task,
+      ),
+    )
+    await ask(keys.taskKey('q', 'id-7'), 'HSET', 'msg', 'not a message')
+    await ask(keys.taskKey('q', 'id-9'), 'DEL')
+    const progress: number[] = []
+    const archived = await inspector.changeAll('archive', 'q', 'pending', {
+      onProgress: (done) => progress.push(done),
+    })
+    assert.deepEqual(archived, { changed: 448, left: 2, total: 450 })
+    assert.deepEqual(progress.at(-1), 448)
+    assert.deepEqual(await inspector.changeAll('run', 'q', 'archived'), { changed: 448, left: 0, total: 448 })
+    const stopped = new AbortController()
+    const partly = await inspector.changeAll('delete', 'q', 'pending', {
+      signal: stopped.signal,
+      onProgress: () => stopped.abort(),
+    })
+    assert.equal(partly.changed + partly.left, 200)
+    await inspector.changeAll('delete', 'q', 'pending')
+    assert.equal((await inspector.queueInfos(['q']))[0]!.size, 2)
+    for (let n = 0; n < 450; n += 2)
+      assert.equal(await ask(keys.uniqueKey('q', 't', Buffer.from(`${n}`)), 'EXISTS'), 0)
+  })
+
+  it('takes every task once while workers take from the same queue', async () => {
+    await client.enqueueMany(
+      Array.from({ length: 600 }, (_, n) => ({ type: 't', queue: 'q', id: `id-${n}` })),
+    )
+    let worked = 0
+    const work = async () => {
+      for (let taken = await broker.dequeue(['q']); taken; taken = await broker.dequeue(['q'])) {
+        await broker.done(taken.message)
+        worked++
+      }
+    }
+    const [{ changed }] = await Promise.all([inspector.changeAll('archive', 'q', 'pending'), work(), work()])
+    await work()
+    const { counts } = (await inspector.queueInfos(['q']))[0]!
+    assert.deepEqual(
+      [changed, counts.archived, worked + changed, counts.active],
+      [counts.archived, changed, 600, 0],
+    )
+  })
+
+  it('removes a queue without a trace, and only when it may', async () => {
+    await oneOfEach()
+    await assert.rejects(inspector.removeQueue('q', { force: false }), PreconditionError)
+    await assert.rejects(inspector.removeQueue('q', { force: true }), /active/)
+    const { message } = await inspector.task('q', 'active')
+    await broker.done(message)
+    await inspector.pause('q')
+    await inspector.removeQueue('q', { force: true })
+    await assert.rejects(inspector.removeQueue('q', { force: true }), NotFoundError)
+    for (const address of await cluster().redis.masterAddresses()) {
+      assert.deepEqual(await cluster().command(address, 'KEYS', '*'), [])
+    }
+  })
+
   it('shows all of it on the command line', async () => {
     await oneOfEach()
     const env = { ASYNQ_CLUSTER_ADDRS: cluster().addrs }
@@ -189,5 +251,32 @@ describe('Inspector', () => {
     await run(5, 'task', 'delete', '-q', 'q', '-i', 'active', '--yes')
     await run(6, 'task', 'delete', '-q', 'q', '-i', 'pending', '-i', 'active', '--yes')
     assert.match((await run(0, 'task', 'cancel', 'active')).stdout, /active/)
+    assert.match((await run(5, 'task', 'runall', '-q', 'q', '-s', 'scheduled')).stderr, /add --yes/)
+    assert.equal(
+      (await run(0, 'task', 'runall', '-q', 'q', '-s', 'scheduled', '--dry-run')).stdout,
+      'would run 1 scheduled tasks of "q"\n',
+    )
+    assert.equal(
+      (await run(0, 'task', 'runall', '-q', 'q', '-s', 'scheduled', '-y')).stdout,
+      '1 tasks are now pending\n',
+    )
+    assert.equal(
+      (await run(0, 'task', 'archiveall', '-q', 'q', '-s', 'aggregating', '-g', 'g', '-y')).stdout,
+      '1 tasks archived\n',
+    )
+    await run(2, 'task', 'archiveall', '-q', 'q', '-s', 'active')
+    assert.match((await run(5, 'queue', 'rm', 'q')).stderr, /active/)
+    await broker.done((await inspector.task('q', 'active')).message)
+    assert.match((await run(5, 'queue', 'rm', 'q')).stderr, /not empty/)
+    assert.match((await run(5, 'queue', 'rm', 'q', '--force')).stderr, /add --yes/)
+    assert.equal(
+      (await run(0, 'task', 'deleteall', '-q', 'q', '-s', 'archived', '-y')).stdout.replace(/\d+/, 'N'),
+      'N tasks deleted\n',
+    )
+    assert.equal(
+      (await run(0, 'queue', 'remove', 'q', '-f', '--yes')).stdout,
+      'Successfully removed queue "q"\n',
+    )
+    await run(3, 'queue', 'rm', 'q')
   })
 })

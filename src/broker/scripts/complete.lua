@@ -4,12 +4,15 @@
 --       6 processed total   7 (only a unique task) lock
 -- ARGV  1 task id   2 encoded message with its completion time   3 when it may be deleted, Unix s
 --       4 expiry of a new day counter, Unix s   5 largest value of a counter
--- Returns 1 done, 0 the task is not active under a lease: nothing was changed then.
+--       6 latest lease expiry the caller knows of, Unix s
+-- Returns 1 done, 0 the task is not active, or under a later lease than the caller's: nothing was changed then.
 -- Source: asynq v0.26 MarkAsComplete and MarkAsCompleteUnique.
 local active, lease, completed, task, day, total, lock = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7]
-local id, message, delete_at, day_expiry, limit = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local id, message, delete_at, day_expiry, limit, lease_most =
+  ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 
-if redis.call('EXISTS', task) == 0 or not redis.call('ZSCORE', lease, id) then
+local held = redis.call('ZSCORE', lease, id)
+if not held or tonumber(held) > tonumber(lease_most) or redis.call('EXISTS', task) == 0 then
   return 0
 end
 if redis.call('LREM', active, 0, id) == 0 then

@@ -16,7 +16,8 @@ if state ~= seen then
 end
 local removed
 if seen == 'pending' then
-  removed = redis.call('LREM', source, 0, id)
+  -- From the tail, where the oldest stand: bulk operations take them in that order.
+  removed = redis.call('LREM', source, -1, id)
 else
   removed = redis.call('ZREM', source, id)
 end

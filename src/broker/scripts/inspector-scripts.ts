@@ -62,3 +62,24 @@ export const deleteTaskScript: Script<SeenTask & { readonly lockKey: string }, M
   }),
   decode: outcomes<MoveOutcome>('delete-task', { 1: 'moved', 0: 'not-found', [-1]: 'changed' }),
 }
+
+export const removeQueueScript: Script<
+  { readonly queue: string; readonly otherKeys: readonly string[] },
+  'removed' | 'not-empty'
+> = {
+  name: 'remove-queue',
+  encode: ({ queue, otherKeys }) => ({
+    keys: [
+      keys.activeKey(queue),
+      keys.pendingKey(queue),
+      keys.scheduledKey(queue),
+      keys.retryKey(queue),
+      keys.archivedKey(queue),
+      keys.completedKey(queue),
+      keys.groupsKey(queue),
+      ...otherKeys,
+    ],
+    args: [],
+  }),
+  decode: outcomes<'removed' | 'not-empty'>('remove-queue', { 1: 'removed', 0: 'not-empty' }),
+}

@@ -4,13 +4,15 @@
 --       5 processed counter of the day   6 failed counter of the day   7 processed total   8 failed total
 -- ARGV  1 task id   2 encoded message   3 score in the target, Unix s   4 state to store   5 '1' when it counts as failure
 --       6 expiry of a new day counter, Unix s   7 largest value of a counter
--- Returns 1 done, 0 the task is not active under a lease: nothing was changed then.
+--       8 latest lease expiry the caller knows of, Unix s
+-- Returns 1 done, 0 the task is not active, or under a later lease than the caller's: nothing was changed then.
 -- Source: asynq v0.26 Retry and Archive. The archive is trimmed by a script of its own (trim-archive.lua).
 local active, lease, target, task = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local id, message, score, state, failure, day_expiry, limit =
-  ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7]
+local id, message, score, state, failure, day_expiry, limit, lease_most =
+  ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARGV[8]
 
-if redis.call('EXISTS', task) == 0 or not redis.call('ZSCORE', lease, id) then
+local held = redis.call('ZSCORE', lease, id)
+if not held or tonumber(held) > tonumber(lease_most) or redis.call('EXISTS', task) == 0 then
   return 0
 end
 if redis.call('LREM', active, 0, id) == 0 then

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { ProtocolError } from '../../errors.js'
-import type { Arg, Command, Reply } from '../../redis/types.js'
+import type { Arg, Command, Redis, Reply } from '../../redis/types.js'
 
 /** One `.lua` file with its typed face: the only caller of that file. */
 export interface Script<Input, Output> {
@@ -37,6 +37,23 @@ export function scriptCommand<Input>(script: Script<Input, unknown>, input: Inpu
   const { keys, args } = script.encode(input)
   const rest = [keys.length, ...keys, ...args]
   return { key: keys[0]!, args: ['EVALSHA', sha, ...rest], onNoScript: ['EVAL', source, ...rest] }
+}
+
+/** Runs a script where its keys live. @throws what `Redis.send` throws. @throws {ProtocolError} an unknown reply. */
+export async function runScript<Input, Output>(
+  redis: Redis,
+  script: Script<Input, Output>,
+  input: Input,
+): Promise<Output> {
+  return script.decode(await redis.send(scriptCommand(script, input)))
+}
+
+/** Reads the reply of a script that counts. */
+export function count(script: string) {
+  return (reply: Reply): number => {
+    if (typeof reply !== 'number') throw new ProtocolError(`${script}.lua answered ${describe(reply)}`)
+    return reply
+  }
 }
 
 /** Maps the integer replies of a script to names. */

@@ -1,7 +1,7 @@
 import { ProtocolError } from '../../errors.js'
 import type { Reply } from '../../redis/types.js'
 import * as keys from '../../wire/keys.js'
-import { describe, outcomes, type Script } from './script.js'
+import { count, describe, outcomes, type Script } from './script.js'
 
 /** Largest value of the counters: 2^63 - 1. Compared as text: Lua numbers cannot hold it. */
 const COUNTER_LIMIT = '9223372036854775807'
@@ -57,7 +57,7 @@ export const addToGroupScript: Script<
 
 /** `dropped`: an id without a task was taken off the line; ask again. */
 export type DequeueOutcome =
-  | { readonly kind: 'task'; readonly message: Buffer }
+  | { readonly kind: 'task'; readonly id: string; readonly message: Buffer }
   | { readonly kind: 'empty' }
   | { readonly kind: 'dropped' }
 
@@ -71,7 +71,10 @@ export const dequeueScript: Script<
     args: [keys.taskKeyPrefix(queue), leaseExpirySec],
   }),
   decode(reply) {
-    if (Buffer.isBuffer(reply)) return { kind: 'task', message: reply }
+    if (Array.isArray(reply)) {
+      const [id, message] = reply as readonly Reply[]
+      if (Buffer.isBuffer(id) && Buffer.isBuffer(message)) return { kind: 'task', id: String(id), message }
+    }
     if (reply === null) return { kind: 'empty' }
     if (reply === 0) return { kind: 'dropped' }
     throw new ProtocolError(`dequeue.lua answered ${describe(reply)}`)
@@ -85,6 +88,8 @@ const settleOutcome = (name: string) => outcomes<SettleOutcome>(name, { 1: 'sett
 interface ActiveTask {
   readonly queue: string
   readonly id: string
+  /** Unix s. A lease that ends later is another worker's, and the task is left alone. */
+  readonly leaseMostSec: number
 }
 
 interface CountedDay {
@@ -96,7 +101,7 @@ interface CountedDay {
 
 export const doneScript: Script<ActiveTask & CountedDay & { readonly lockKey: string }, SettleOutcome> = {
   name: 'done',
-  encode: ({ queue, id, day, dayExpirySec, lockKey }) => ({
+  encode: ({ queue, id, leaseMostSec, day, dayExpirySec, lockKey }) => ({
     keys: [
       keys.activeKey(queue),
       keys.leaseKey(queue),
@@ -106,16 +111,16 @@ export const doneScript: Script<ActiveTask & CountedDay & { readonly lockKey: st
       // An absent lock is left out: an empty name would be a key of another slot.
       ...(lockKey === '' ? [] : [lockKey]),
     ],
-    args: [id, dayExpirySec, COUNTER_LIMIT],
+    args: [id, dayExpirySec, COUNTER_LIMIT, leaseMostSec],
   }),
   decode: settleOutcome('done'),
 }
 
 export const requeueScript: Script<ActiveTask & { readonly nowNs: bigint }, SettleOutcome> = {
   name: 'requeue',
-  encode: ({ queue, id, nowNs }) => ({
+  encode: ({ queue, id, leaseMostSec, nowNs }) => ({
     keys: [keys.activeKey(queue), keys.leaseKey(queue), keys.pendingKey(queue), keys.taskKey(queue, id)],
-    args: [id, nowNs.toString()],
+    args: [id, nowNs.toString(), leaseMostSec],
   }),
   decode: settleOutcome('requeue'),
 }
@@ -126,7 +131,7 @@ export const completeScript: Script<
   SettleOutcome
 > = {
   name: 'complete',
-  encode: ({ queue, id, message, deleteAtSec, day, dayExpirySec, lockKey }) => ({
+  encode: ({ queue, id, leaseMostSec, message, deleteAtSec, day, dayExpirySec, lockKey }) => ({
     keys: [
       keys.activeKey(queue),
       keys.leaseKey(queue),
@@ -136,7 +141,7 @@ export const completeScript: Script<
       keys.processedTotalKey(queue),
       ...(lockKey === '' ? [] : [lockKey]),
     ],
-    args: [id, message, deleteAtSec, dayExpirySec, COUNTER_LIMIT],
+    args: [id, message, deleteAtSec, dayExpirySec, COUNTER_LIMIT, leaseMostSec],
   }),
   decode: settleOutcome('complete'),
 }
@@ -153,7 +158,7 @@ export const retryScript: Script<
   SettleOutcome
 > = {
   name: 'retry',
-  encode: ({ queue, id, message, target, scoreSec, countsAsFailure, day, dayExpirySec }) => ({
+  encode: ({ queue, id, leaseMostSec, message, target, scoreSec, countsAsFailure, day, dayExpirySec }) => ({
     keys: [
       keys.activeKey(queue),
       keys.leaseKey(queue),
@@ -164,14 +169,18 @@ export const retryScript: Script<
       keys.processedTotalKey(queue),
       keys.failedTotalKey(queue),
     ],
-    args: [id, message, scoreSec, target, countsAsFailure ? '1' : '0', dayExpirySec, COUNTER_LIMIT],
+    args: [
+      id,
+      message,
+      scoreSec,
+      target,
+      countsAsFailure ? '1' : '0',
+      dayExpirySec,
+      COUNTER_LIMIT,
+      leaseMostSec,
+    ],
   }),
   decode: settleOutcome('retry'),
-}
-
-const count = (name: string) => (reply: Reply) => {
-  if (typeof reply !== 'number') throw new ProtocolError(`${name}.lua answered ${describe(reply)}`)
-  return reply
 }
 
 export const trimArchiveScript: Script<
@@ -180,7 +189,7 @@ export const trimArchiveScript: Script<
 > = {
   name: 'trim-archive',
   encode: ({ queue, cutoffSec, keep, most }) => ({
-    keys: [keys.archivedKey(queue)],
+    keys: [keys.archivedKey(queue), keys.slotFenceKey(queue)],
     args: [keys.taskKeyPrefix(queue), cutoffSec, keep, most],
   }),
   decode: count('trim-archive'),
@@ -202,10 +211,41 @@ export const forwardScript: Script<
       source === 'scheduled' ? keys.scheduledKey(queue) : keys.retryKey(queue),
       keys.pendingKey(queue),
       keys.groupsKey(queue),
+      keys.slotFenceKey(queue),
     ],
     args: [keys.queuePrefix(queue), nowSec, nowNs.toString(), most],
   }),
   decode: count('forward'),
+}
+
+export const writeResultScript: Script<
+  { readonly queue: string; readonly id: string; readonly result: Buffer },
+  'stored' | 'no-task'
+> = {
+  name: 'write-result',
+  encode: ({ queue, id, result }) => ({ keys: [keys.taskKey(queue, id)], args: [result] }),
+  decode: outcomes('write-result', { 1: 'stored', 0: 'no-task' }),
+}
+
+/** For each task given, in order: whether the caller still holds its lease. */
+export const extendLeaseScript: Script<
+  {
+    readonly queue: string
+    readonly expirySec: number
+    /** `mostSec`: the latest expiry (Unix s) that the caller has ever asked for. */
+    readonly held: readonly { readonly id: string; readonly mostSec: number }[]
+  },
+  readonly boolean[]
+> = {
+  name: 'extend-lease',
+  encode: ({ queue, expirySec, held }) => ({
+    keys: [keys.leaseKey(queue)],
+    args: [expirySec, ...held.flatMap(({ id, mostSec }) => [id, mostSec])],
+  }),
+  decode(reply) {
+    if (!Array.isArray(reply)) throw new ProtocolError(`extend-lease.lua answered ${describe(reply)}`)
+    return (reply as readonly Reply[]).map((one) => one === 1)
+  },
 }
 
 export const deleteExpiredCompletedScript: Script<
@@ -214,7 +254,7 @@ export const deleteExpiredCompletedScript: Script<
 > = {
   name: 'delete-expired-completed',
   encode: ({ queue, nowSec, most }) => ({
-    keys: [keys.completedKey(queue)],
+    keys: [keys.completedKey(queue), keys.slotFenceKey(queue)],
     args: [keys.taskKeyPrefix(queue), nowSec, most],
   }),
   decode: count('delete-expired-completed'),

@@ -9,9 +9,10 @@ import type { Logger } from '../../server/types.js'
 export default class WorkerRun extends BaseCommand {
   static override summary = 'Run a worker server with the handlers of an ES module.'
   static override description =
-    'The default export of MODULE is a function that is given a ServeMux, or an object of handlers by task type. Logs go to stderr. SIGINT or SIGTERM stops it: running tasks may end, the rest is given back.'
+    'The default export of MODULE is a function that is given a ServeMux, or an object of handlers by task type. Logs go to stderr. SIGINT or SIGTERM stops it: running tasks may end, the rest is given back; a second one ends it at once. SIGTSTP makes it take no more tasks.'
   static override examples = [
     '<%= config.bin %> worker run handlers.mjs --cluster --queues notifications=6,webhooks=3,images=1 --concurrency 20',
+    '<%= config.bin %> worker run handlers.mjs --queues nightly --once',
   ]
   static override impact = 'write' as const
   protected override oneShot = false
@@ -25,6 +26,9 @@ export default class WorkerRun extends BaseCommand {
     'shutdown-timeout': Flags.string({
       description: 'how long running tasks may go on at a stop',
       default: '8s',
+    }),
+    once: Flags.boolean({
+      description: 'end when the queues are empty and all tasks taken have been handled',
     }),
     log: Flags.option({ description: 'how to log', options: ['text', 'json'] as const, default: 'text' })(),
     verbose: Flags.boolean({ description: 'log debug messages too' }),
@@ -59,9 +63,18 @@ export default class WorkerRun extends BaseCommand {
         process.on('SIGINT', onSignal)
         process.on('SIGTERM', onSignal)
       })
-      await server.start()
-      await stop
-      await server.stop()
+      process.on('SIGTSTP', () => {
+        logger.info('taking no more tasks')
+        server.quiet()
+      })
+      const ends = this.flags['once'] === true ? [stop, server.untilIdle()] : [stop]
+      try {
+        await server.start()
+        await Promise.race(ends)
+      } finally {
+        for (const end of ends) end.catch(() => undefined)
+        await server.stop()
+      }
       logger.info('stopped')
     })
   }

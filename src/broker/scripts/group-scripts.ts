@@ -1,0 +1,60 @@
+import * as keys from '../../wire/keys.js'
+import { count, outcomes, type Script } from './script.js'
+
+interface AggregationSet {
+  readonly queue: string
+  readonly group: string
+  readonly setId: string
+}
+
+export const aggregateScript: Script<
+  AggregationSet & {
+    /** 0 = none. */
+    readonly maxSize: number
+    /** A group whose oldest task was added then or before is due; null = no longest delay. */
+    readonly oldestAllowedSec: number | null
+    /** A group to which nothing was added since then is due. */
+    readonly quietSinceSec: number
+    readonly expirySec: number
+  },
+  'moved' | 'not-yet'
+> = {
+  name: 'aggregate',
+  encode: ({ queue, group, setId, maxSize, oldestAllowedSec, quietSinceSec, expirySec }) => ({
+    keys: [
+      keys.groupKey(queue, group),
+      keys.aggregationSetKey(queue, group, setId),
+      keys.aggregationSetsKey(queue),
+      keys.groupsKey(queue),
+    ],
+    args: [maxSize, oldestAllowedSec ?? '', quietSinceSec, expirySec, group],
+  }),
+  decode: outcomes('aggregate', { 1: 'moved', 0: 'not-yet' }),
+}
+
+export const deleteAggregationSetScript: Script<AggregationSet, number> = {
+  name: 'delete-aggregation-set',
+  encode: ({ queue, group, setId }) => ({
+    keys: [
+      keys.aggregationSetKey(queue, group, setId),
+      keys.aggregationSetsKey(queue),
+      keys.slotFenceKey(queue),
+    ],
+    args: [keys.taskKeyPrefix(queue)],
+  }),
+  decode: count('delete-aggregation-set'),
+}
+
+export const reclaimAggregationSetScript: Script<AggregationSet & { readonly nowSec: number }, number> = {
+  name: 'reclaim-aggregation-set',
+  encode: ({ queue, group, setId, nowSec }) => ({
+    keys: [
+      keys.aggregationSetKey(queue, group, setId),
+      keys.aggregationSetsKey(queue),
+      keys.groupKey(queue, group),
+      keys.groupsKey(queue),
+    ],
+    args: [group, nowSec],
+  }),
+  decode: count('reclaim-aggregation-set'),
+}
