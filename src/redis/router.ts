@@ -255,12 +255,12 @@ export class Router implements Redis {
             case 'moved':
               if (this.mode === 'cluster') {
                 this.#locator.moved(redirection.slot, redirection.host, redirection.port, address)
-                again(entry, problem, entry.lastProblem !== null)
+                again(entry, busy(problem, address), entry.lastProblem !== null)
               } else outcomes[entry.position] = { ok: false, error: problem }
               break
             case 'ask':
               entry.askAddress = this.#locator.translate(redirection.host, redirection.port, address)
-              again(entry, problem, false)
+              again(entry, busy(problem, address), false)
               break
             case 'wait':
               if (redirection.refresh) this.#locator.invalidate()
@@ -318,7 +318,7 @@ export class Router implements Redis {
   }
 }
 
-/** CLUSTERDOWN and its like, as the caller sees them when they outlast the time-out. */
+/** CLUSTERDOWN, a redirection and their like, as the caller sees them when they outlast the time-out. */
 function busy(problem: AsynqError, address: string): UnavailableError {
   return new UnavailableError(`${address}: ${problem.message}`, { cause: problem.cause })
 }

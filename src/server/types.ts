@@ -11,11 +11,14 @@ export interface TaskContext {
   /** Retries so far. */
   readonly retried: number
   readonly maxRetry: number
-  /** Unix ms; null when the task has neither time-out nor deadline. */
-  readonly deadlineMs: number | null
-  /** Aborted when the deadline passes, the lease is lost or the server gives up waiting at its shutdown. */
+  /** Unix ms. */
+  readonly deadlineMs: number
+  /** Aborted when the deadline passes, the task is canceled, its lease is lost, or the server stops waiting for it. */
   readonly signal: AbortSignal
-  /** Stores the result of the task; kept as long as the task is (see its retention). */
+  /**
+   * Stores the result of the task; kept as long as the task is (see its retention).
+   * @throws the signal's reason once it is aborted. @throws {NotFoundError} the task is gone.
+   */
   readonly writeResult: (result: Buffer | string) => Promise<void>
 }
 

@@ -11,6 +11,12 @@ export const CANCEL_CHANNEL = 'asynq:cancel'
 export const queuePrefix = (queue: string): string => `asynq:{${queue}}:`
 export const taskKeyPrefix = (queue: string): string => `${queuePrefix(queue)}t:`
 export const taskKey = (queue: string, id: string): string => `${taskKeyPrefix(queue)}${id}`
+/**
+ * A key that never exists, since no task id is blank. A script that finds task hashes by ids declares it: while the slot
+ * is being moved, a declared key that is not there makes the server answer TRYAGAIN before the script begins, so that
+ * it never runs on one half of the queue.
+ */
+export const slotFenceKey = (queue: string): string => taskKeyPrefix(queue)
 export const pendingKey = (queue: string): string => `${queuePrefix(queue)}pending`
 export const activeKey = (queue: string): string => `${queuePrefix(queue)}active`
 export const leaseKey = (queue: string): string => `${queuePrefix(queue)}lease`

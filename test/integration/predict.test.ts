@@ -8,11 +8,12 @@ import {
   type SlotMove,
 } from '../../src/plan/predict.js'
 import { formatRanges, ownersOf, rangesOf } from '../../src/plan/snapshot.js'
-import { useOwnCluster } from '../support/servers.js'
+import { useOwnCluster, useSharedCluster } from '../support/servers.js'
 import { waitFor } from '../support/wait-for.js'
 
 /** One cluster serves every case: redis-cli prints its plan before it asks, and is told "no". */
-const MASTERS = 5
+/** The last one never owns a slot. */
+const MASTERS = 6
 const LAYOUTS = 40
 const RESHARDS_PER_LAYOUT = 8
 const REBALANCES_PER_LAYOUT = 4
@@ -22,16 +23,24 @@ describe('predicting redis-cli --cluster', function () {
   const cluster = useOwnCluster({
     masters: MASTERS,
     replicas: 0,
-    // Otherwise a master that gives its last slot away turns into a replica of the taker.
-    args: ['--cluster-allow-replica-migration', 'no'],
+    slots: [0, 1, 2, 3, 4].map((n) => [n * 3277, Math.min((n + 1) * 3277, 16384) - 1] as const),
   })
   const seed = Number(process.env['ASYNQ_TEST_SEED'] ?? Math.floor(Math.random() * 2 ** 31))
   const random = mulberry32(seed)
   const int = (below: number) => Math.floor(random() * below)
   const pick = <T>(values: readonly T[]): T => values[int(values.length)]!
 
-  before(() => {
+  /**
+   * A slot of each master that it owns from the start and never gives away: a master that loses its last slot may
+   * turn into a replica of the taker, whatever cluster-allow-replica-migration says.
+   */
+  const homes = new Map<number, string>()
+
+  before(async () => {
     process.stdout.write(`    seed ${seed} (ASYNQ_TEST_SEED)\n`)
+    for (const { id, slots } of (await loaded(cluster().servers[0]!.address)).masters) {
+      if (slots.length > 0) homes.set(slots[slots.length >> 1]!, id)
+    }
   })
 
   async function nodesText(address: string): Promise<string> {
@@ -50,9 +59,10 @@ describe('predicting redis-cli --cluster', function () {
 
   /**
    * Hands every slot to its new owner on every node, and again where gossip in between has undone it. One script per
-   * node, so that hardly any gossip comes in between.
+   * node, so that hardly any gossip comes in between. Changes `owners` a little, see `keepHomes`.
    */
-  async function setLayout(owners: readonly string[]): Promise<void> {
+  async function setLayout(owners: string[]): Promise<void> {
+    keepHomes(owners)
     const script = `for n = 1, #ARGV, 3 do
       for slot = tonumber(ARGV[n]), tonumber(ARGV[n + 1]) do
         redis.call('CLUSTER', 'SETSLOT', slot, 'NODE', ARGV[n + 2])
@@ -82,7 +92,30 @@ describe('predicting redis-cli --cluster', function () {
     )
   }
 
-  function randomLayout(ids: readonly string[], kind: number): string[] {
+  /**
+   * Master n always keeps slot n, in exchange for another, so that no count changes: a master that hears of one other
+   * taking exactly all it has turns into that one's replica.
+   */
+  function keepHomes(owners: string[]): void {
+    for (const [home, id] of ids.entries()) {
+      if (owners[home] === id) continue
+      const other = owners.lastIndexOf(id)
+      if (other < MASTERS) continue
+      owners[other] = owners[home]!
+      owners[home] = id
+    }
+  }
+
+  function randomLayout(kind: number): string[] {
+    const owners = randomOwners(
+      ids.filter((id) => [...homes.values()].includes(id)),
+      kind,
+    )
+    for (const [slot, owner] of homes) owners[slot] = owner
+    return owners
+  }
+
+  function randomOwners(ids: readonly string[], kind: number): string[] {
     const boundaries = (cuts: number[]) => {
       const sorted = [0, ...cuts.sort((a, b) => a - b), 16384]
       return Array.from({ length: 16384 }, (_, slot) => {
@@ -106,18 +139,17 @@ describe('predicting redis-cli --cluster', function () {
         return boundaries(cuts)
       }
       default:
-        // One master owns nothing.
+        // One master owns next to nothing.
         shuffled.pop()
         return boundaries([4096, 8192, 12288])
     }
   }
 
   it('reshard: the very slots, in order', async () => {
-    const ids = (await loaded(cluster().servers[0]!.address)).masters.map(({ id }) => id)
     let compared = 0
     let short = 0
     for (let layout = 0; layout < LAYOUTS; layout++) {
-      await setLayout(randomLayout(ids, layout))
+      await setLayout(randomLayout(layout))
       for (let round = 0; round < RESHARDS_PER_LAYOUT; round++) {
         const entry = cluster().servers[round % MASTERS]!.address
         const nodes = await loaded(entry)
@@ -142,10 +174,9 @@ describe('predicting redis-cli --cluster', function () {
   })
 
   it('rebalance: the counts and the pairs of nodes, in order', async () => {
-    const ids = (await loaded(cluster().servers[0]!.address)).masters.map(({ id }) => id)
     let moved = 0
     for (let layout = 0; layout < LAYOUTS; layout++) {
-      await setLayout(randomLayout(ids, layout))
+      await setLayout(randomLayout(layout))
       for (let round = 0; round < REBALANCES_PER_LAYOUT; round++) {
         const entry = cluster().servers[int(MASTERS)]!.address
         const nodes = await loaded(entry)
@@ -170,21 +201,43 @@ describe('predicting redis-cli --cluster', function () {
           ...(useEmptyMasters ? ['--cluster-use-empty-masters'] : []),
           '--cluster-simulate',
         ])
-        const real = [...stdout.matchAll(/Moving (\d+) slots from (\S+) to (\S+)/g)].map(
-          ([, count, from, to]) => `${count} ${from} ${to}`,
-        )
         assert.equal(stdout.includes('No rebalancing needed'), predicted.refused !== null, label + stdout)
-        assert.deepEqual(steps(predicted.moves, nodes), real, label)
+        assert.deepEqual(steps(predicted.moves, nodes), printedSteps(stdout), label)
         moved += predicted.planned
       }
     }
     assert.ok(moved > 0)
   })
 
+  it('rebalance: what rounding leaves over goes to nodes at or below their share', async () => {
+    const [a, b, c, d, empty] = ids as [string, string, string, string, string]
+    // Four equal masters: two of them stay exactly at their share.
+    await setLayout(Array.from({ length: 16384 }, (_, slot) => [a, b, c, d][slot >> 12]!))
+    for (const { address: entry } of cluster().servers) {
+      for (const useEmptyMasters of [false, true]) {
+        const nodes = await loaded(entry)
+        const weights = [
+          { node: b, weight: 1.7 },
+          { node: c, weight: 0.3 },
+          ...(useEmptyMasters ? [{ node: empty, weight: 0 }] : []),
+        ]
+        const { stdout } = await redisCli([
+          'rebalance',
+          entry,
+          '--cluster-weight',
+          ...weights.map(({ node, weight }) => `${node}=${weight}`),
+          ...(useEmptyMasters ? ['--cluster-use-empty-masters'] : []),
+          '--cluster-simulate',
+        ])
+        const predicted = predictRebalance(nodes, { weights, useEmptyMasters })
+        assert.deepEqual(steps(predicted.moves, nodes), printedSteps(stdout))
+      }
+    }
+  })
+
   it('rebalance: the very slots, by running it', async () => {
-    const ids = (await loaded(cluster().servers[0]!.address)).masters.map(({ id }) => id)
     // A few slots out of place, so that the real run is short.
-    const owners = randomLayout(ids, 0)
+    const owners = randomLayout(0)
     for (const slot of [5, 77, 9000, 9001, 12000, 16000]) owners[slot] = owners[(slot + 6000) % 16384]!
     for (let slot = 200; slot < 290; slot++) owners[slot] = owners[(slot + 9000) % 16384]!
     await setLayout(owners)
@@ -236,18 +289,39 @@ describe('predicting redis-cli --cluster', function () {
       await cluster().command(entry, 'CLUSTER', 'SETSLOT', nodes.masters[0]!.slots[0]!, 'STABLE')
     }
   })
-
-  /** `slot source` lines of the plan that redis-cli prints; answers "no" to it. */
-  async function redisCliPlan(entry: string, from: string, to: string, slots: number): Promise<string[]> {
-    const { stdout } = await redisCli(
-      ['reshard', entry, '--cluster-from', from, '--cluster-to', to, '--cluster-slots', String(slots)],
-      'no\n',
-    )
-    return [...stdout.matchAll(/Moving slot (\d+) from (\S+)/g)].map(
-      ([, slot, source]) => `${slot} ${source}`,
-    )
-  }
 })
+
+describe('predicting redis-cli --cluster with replicas', () => {
+  const cluster = useSharedCluster()
+
+  it('takes any node as entry, and counts masters only', async () => {
+    for (const { address: entry } of cluster().servers) {
+      const nodes = parseLoadedNodes(String(await cluster().command(entry, 'CLUSTER', 'NODES')))
+      assert.deepEqual([nodes.masters.length, nodes.replicaIds.length], [3, 3])
+      const to = nodes.masters[0]!.id
+      const predicted = predictReshard(nodes, { from: 'all', to, slots: 7 })
+      assert.deepEqual(
+        predicted.moves.map(({ slot, from }) => `${slot} ${from}`),
+        await redisCliPlan(entry, 'all', to, 7),
+      )
+      const replica = nodes.replicaIds[0]!
+      assert.equal(
+        predictReshard(nodes, { from: 'all', to: replica, slots: 7 }).refused?.code,
+        'NOT_A_MASTER',
+      )
+      assert.deepEqual(await redisCliPlan(entry, 'all', replica, 7), [])
+    }
+  })
+})
+
+/** `slot source` lines of the plan that redis-cli prints; answers "no" to it. */
+async function redisCliPlan(entry: string, from: string, to: string, slots: number): Promise<string[]> {
+  const { stdout } = await redisCli(
+    ['reshard', entry, '--cluster-from', from, '--cluster-to', to, '--cluster-slots', String(slots)],
+    'no\n',
+  )
+  return [...stdout.matchAll(/Moving slot (\d+) from (\S+)/g)].map(([, slot, source]) => `${slot} ${source}`)
+}
 
 function ownersIn(view: LoadedNodes): (string | null)[] {
   return ownersOf(view.masters.map(({ id, slots }) => ({ master: id, slots: rangesOf(slots) })))
@@ -265,14 +339,29 @@ function steps(moves: readonly SlotMove[], nodes: LoadedNodes): string[] {
   return groups.map(({ count, from, to }) => `${count} ${address.get(from)} ${address.get(to)}`)
 }
 
+function printedSteps(stdout: string): string[] {
+  return [...stdout.matchAll(/Moving (\d+) slots from (\S+) to (\S+)/g)].map(
+    ([, count, from, to]) => `${count} ${from} ${to}`,
+  )
+}
+
 function layoutText(nodes: LoadedNodes): string {
   return nodes.masters
     .map(({ id, slots }) => `${id} ${slots.length}: ${formatRanges(rangesOf(slots)).slice(0, 60)}`)
     .join('\n')
 }
 
+/** Asks again while gossip lets redis-cli find that the nodes do not agree, for which it refuses to plan. */
+async function redisCli(args: readonly string[], input = ''): ReturnType<typeof runRedisCli> {
+  for (let tries = 0; ; tries++) {
+    const result = await runRedisCli(args, input)
+    if (tries === 50 || !/Nodes don't agree about configuration/.test(result.stdout)) return result
+    await new Promise((resolve) => setTimeout(resolve, 50))
+  }
+}
+
 /** redis-cli asks for ever when its input ends early, so its time and output are bounded. */
-function redisCli(args: readonly string[], input = ''): Promise<{ code: number | null; stdout: string }> {
+function runRedisCli(args: readonly string[], input = ''): Promise<{ code: number | null; stdout: string }> {
   return new Promise((resolve, reject) => {
     const child = spawn('redis-cli', ['--cluster', ...args], { stdio: ['pipe', 'pipe', 'ignore'] })
     const timer = setTimeout(() => child.kill('SIGKILL'), 15_000)

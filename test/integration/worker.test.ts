@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
+import { spawn, type ChildProcess } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -17,6 +17,9 @@ describe('asynq worker run', () => {
   let dir: string
   before(() => (dir = mkdtempSync(join(tmpdir(), 'asynq-worker-'))))
   after(() => rmSync(dir, { recursive: true }))
+  const children: ChildProcess[] = []
+  // A failed test must not leave its worker behind: the runner would wait for it for ever.
+  afterEach(() => children.splice(0).forEach((child) => child.kill('SIGKILL')))
   const module_ = (text: string) => {
     const path = join(dir, `m${Math.random()}.mjs`)
     writeFileSync(path, text)
@@ -56,6 +59,7 @@ describe('asynq worker run', () => {
       ],
       { stdio: ['ignore', 'pipe', 'pipe'] },
     )
+    children.push(child)
     let stdout = ''
     let stderr = ''
     child.stdout.on('data', (data: Buffer) => (stdout += data.toString()))
@@ -75,6 +79,20 @@ describe('asynq worker run', () => {
       args: ['LRANGE', keys.pendingKey('images'), 0, -1],
     })
     assert.deepEqual((pending as Buffer[]).map(String), ['endless'])
+  })
+
+  it('ends by itself with --once, when nothing is left to do', async () => {
+    const client = new Client(cluster().redis)
+    await client.enqueueMany(Array.from({ length: 20 }, () => ({ type: 't', queue: 'images' })))
+    await client.enqueue({ type: 't', queue: 'images', processInMs: 3_600_000 })
+    const path = module_(`export default { t: () => console.log('did') }`)
+    const args = ['worker', 'run', path, '--queues', 'images', '--once', '--log', 'json']
+    const result = await runCli([...args, '--cluster_addrs', cluster().addrs])
+    assert.equal(result.code, 0, result.stderr)
+    assert.equal(result.stdout, 'did\n'.repeat(20))
+    for (const line of result.stderr.trim().split('\n')) JSON.parse(line)
+    const key = keys.SERVERS_KEY
+    assert.equal(await cluster().redis.send({ key, args: ['ZCARD', key] }), 0)
   })
 
   it('refuses modules and queues it cannot use', async () => {
