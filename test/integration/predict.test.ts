@@ -23,6 +23,7 @@ describe('predicting redis-cli --cluster', function () {
   const cluster = useOwnCluster({
     masters: MASTERS,
     replicas: 0,
+    args: ['--cluster-allow-replica-migration', 'no'],
     slots: [0, 1, 2, 3, 4].map((n) => [n * 3277, Math.min((n + 1) * 3277, 16384) - 1] as const),
   })
   const seed = Number(process.env['ASYNQ_TEST_SEED'] ?? Math.floor(Math.random() * 2 ** 31))
@@ -30,6 +31,9 @@ describe('predicting redis-cli --cluster', function () {
   const int = (below: number) => Math.floor(random() * below)
   const pick = <T>(values: readonly T[]): T => values[int(values.length)]!
 
+  /** Every master, and those that own slots. */
+  let ids: string[]
+  let owning: string[]
   /**
    * A slot of each master that it owns from the start and never gives away: a master that loses its last slot may
    * turn into a replica of the taker, whatever cluster-allow-replica-migration says.
@@ -38,9 +42,12 @@ describe('predicting redis-cli --cluster', function () {
 
   before(async () => {
     process.stdout.write(`    seed ${seed} (ASYNQ_TEST_SEED)\n`)
-    for (const { id, slots } of (await loaded(cluster().servers[0]!.address)).masters) {
-      if (slots.length > 0) homes.set(slots[slots.length >> 1]!, id)
-    }
+    const view = () => loaded(cluster().servers[0]!.address)
+    await waitFor(async () => ownersIn(await view()).every((owner) => owner !== null), { what: 'all slots' })
+    const masters = [...(await view()).masters].sort((a, b) => (a.id < b.id ? -1 : 1))
+    ids = masters.map(({ id }) => id)
+    owning = masters.filter(({ slots }) => slots.length > 0).map(({ id }) => id)
+    for (const { id, slots } of masters) if (slots.length > 0) homes.set(slots[slots.length >> 1]!, id)
   })
 
   async function nodesText(address: string): Promise<string> {
@@ -92,30 +99,17 @@ describe('predicting redis-cli --cluster', function () {
     )
   }
 
-  /**
-   * Master n always keeps slot n, in exchange for another, so that no count changes: a master that hears of one other
-   * taking exactly all it has turns into that one's replica.
-   */
+  /** Gives every master its home, in exchange for another slot, so that no count changes. */
   function keepHomes(owners: string[]): void {
-    for (const [home, id] of ids.entries()) {
+    for (const [home, id] of homes) {
       if (owners[home] === id) continue
-      const other = owners.lastIndexOf(id)
-      if (other < MASTERS) continue
-      owners[other] = owners[home]!
+      const other = owners.findIndex((owner, slot) => owner === id && !homes.has(slot))
+      if (other >= 0) owners[other] = owners[home]!
       owners[home] = id
     }
   }
 
   function randomLayout(kind: number): string[] {
-    const owners = randomOwners(
-      ids.filter((id) => [...homes.values()].includes(id)),
-      kind,
-    )
-    for (const [slot, owner] of homes) owners[slot] = owner
-    return owners
-  }
-
-  function randomOwners(ids: readonly string[], kind: number): string[] {
     const boundaries = (cuts: number[]) => {
       const sorted = [0, ...cuts.sort((a, b) => a - b), 16384]
       return Array.from({ length: 16384 }, (_, slot) => {
@@ -123,13 +117,14 @@ describe('predicting redis-cli --cluster', function () {
         return shuffled[at % shuffled.length]!
       })
     }
-    const shuffled = [...ids].sort(() => random() - 0.5)
-    const equal = Array.from({ length: ids.length - 1 }, (_, n) => Math.round(((n + 1) * 16384) / ids.length))
+    const shuffled = [...owning].sort(() => random() - 0.5)
+    const several = owning.length
+    const equal = Array.from({ length: several - 1 }, (_, n) => Math.round(((n + 1) * 16384) / several))
     switch (kind % 5) {
       case 0:
         return boundaries(equal)
       case 1:
-        return boundaries(Array.from({ length: ids.length - 1 }, () => int(16384)))
+        return boundaries(Array.from({ length: several - 1 }, () => int(16384)))
       case 2:
         // Equal counts but for a few slots: ties and near ties.
         return boundaries(equal.map((cut) => cut + int(3) - 1))
@@ -210,9 +205,11 @@ describe('predicting redis-cli --cluster', function () {
   })
 
   it('rebalance: what rounding leaves over goes to nodes at or below their share', async () => {
-    const [a, b, c, d, empty] = ids as [string, string, string, string, string]
-    // Four equal masters: two of them stay exactly at their share.
-    await setLayout(Array.from({ length: 16384 }, (_, slot) => [a, b, c, d][slot >> 12]!))
+    const [a, b, c, d, e] = owning as [string, string, string, string, string]
+    // By the weights below, three of the masters are exactly at their share, and three slots are left over.
+    const counts = [3276, 3278, 3278, 3276, 3276]
+    await setLayout(counts.flatMap((count, n) => Array<string>(count).fill([a, b, c, d, e][n]!)))
+    const empty = ids.find((id) => !owning.includes(id))!
     for (const { address: entry } of cluster().servers) {
       for (const useEmptyMasters of [false, true]) {
         const nodes = await loaded(entry)
