@@ -56,6 +56,7 @@ export interface ResolvedOptions extends Required<Omit<PlanOptions, 'maxMoves' |
  * @throws {PreconditionError} the metric or a bound on bytes needs what was not measured.
  */
 export function resolveOptions(snapshot: Snapshot, goal: Goal, options: PlanOptions): ResolvedOptions {
+  checkLoads(snapshot)
   const masters = new Set(snapshot.shards.map(({ master }) => master))
   const slotOf = new Map(snapshot.queues.map(({ queue, slot }) => [queue, slot]))
   const needNode = (node: NodeId) => {
@@ -138,5 +139,27 @@ export function resolveOptions(snapshot: Snapshot, goal: Goal, options: PlanOpti
     maxBytes,
     slotCounts,
     rate,
+  }
+}
+
+/** Loads are sums of counts: whole, not negative, and one per slot. */
+function checkLoads(snapshot: Snapshot): void {
+  const counts = (what: string, values: readonly (number | null)[]) => {
+    if (!values.every((value) => value === null || (Number.isSafeInteger(value) && value >= 0)))
+      throw new UsageError(`the snapshot holds a load of ${what} that is not a whole number`)
+  }
+  const seen = new Set<number>()
+  for (const { slot, keys, bytes, tasks, ops } of snapshot.slots) {
+    assertRange([slot, slot])
+    if (seen.has(slot)) throw new UsageError(`the snapshot lists slot ${slot} twice`, { slot })
+    seen.add(slot)
+    counts(`slot ${slot}`, [keys, bytes, tasks, ops])
+  }
+  const queues = new Set<string>()
+  for (const { queue, slot, keys, bytes, active, pending } of snapshot.queues) {
+    assertRange([slot, slot])
+    if (queues.has(queue)) throw new UsageError(`the snapshot lists queue "${queue}" twice`, { queue })
+    queues.add(queue)
+    counts(`queue "${queue}"`, [keys, bytes, active, pending])
   }
 }
