@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// Compiles src to dist and copies the Lua scripts beside the code that runs them.
+// Compiles src to dist and copies the Lua scripts and JSON schemas beside the code that uses them.
 import { spawnSync } from 'node:child_process'
 import { chmodSync, cpSync, existsSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
@@ -18,6 +18,8 @@ cpSync('src/broker/scripts', 'dist/broker/scripts', {
   recursive: true,
   filter: (source) => !source.endsWith('.ts'),
 })
+
+cpSync('src/schemas', 'dist/schemas', { recursive: true })
 
 // The manifest spares the shipped binary a scan of the command folder.
 if (existsSync('dist/commands')) {

@@ -4,7 +4,7 @@ import type { ConnectionOptions, Redis } from '../redis/types.js'
 import { FORMATS, renderListing, type Format, type Listing } from '../render/listing.js'
 import { readConfig } from './config-file.js'
 import { connectionOptions, mergeSettings } from './connection-options.js'
-import { EXIT } from './exit-codes.js'
+import { EXIT, MONITORING_EXIT, monitoringExit } from './exit-codes.js'
 import { globalFlagEntries, type GlobalFlag, type Settings } from './global-flags.js'
 import { reportBug, reportError } from './report-error.js'
 import type { ItemResult } from './results.js'
@@ -40,6 +40,8 @@ export abstract class BaseCommand extends Command {
   static impact: Impact
   /** Commands about clusters connect to one without being told. */
   static clusterOnly = false
+  /** Commands that judge (health, doctor) end with 0 ok, 1 warning, 2 critical, 3 unknown, and nothing else. */
+  static monitoring = false
   /** Whether the time-out bounds the whole command. Commands that run for long bound each call instead. */
   protected oneShot = true
 
@@ -159,6 +161,7 @@ export abstract class BaseCommand extends Command {
     const shown = isUsage
       ? new UsageError(error.message.split('\n')[0]!.replace(/^(\w)/, (c) => c.toLowerCase()))
       : error
+    const { monitoring } = this.ctor as typeof BaseCommand
     const asked = this.argv.includes('--json') || /(^|,)(--output|-o),json(,|$)/.test(this.argv.join(','))
     if (shown instanceof AsynqError) {
       const help =
@@ -166,10 +169,10 @@ export abstract class BaseCommand extends Command {
           ? [`see: ${this.config.bin} ${this.id?.replaceAll(':', ' ') ?? ''} --help`]
           : []
       reportError(shown, { json: asked && !this.#printed, moreHints: isUsage ? help : [] })
-      process.exitCode = EXIT[shown.code]
+      process.exitCode = monitoring ? monitoringExit(shown.code) : EXIT[shown.code]
     } else {
       reportBug(error, { json: asked && !this.#printed })
-      process.exitCode = EXIT.BUG
+      process.exitCode = monitoring ? MONITORING_EXIT.UNKNOWN : EXIT.BUG
     }
     return Promise.resolve()
   }

@@ -9,6 +9,7 @@ import { QUEUES_KEY, pendingKey } from '../../src/wire/keys.js'
 import { keySlot } from '../../src/wire/slot.js'
 import { startProxy } from '../support/proxy.js'
 import { runCli, runOnTerminal, type CliOptions, type CliResult } from '../support/run-cli.js'
+import { assertSchema } from '../support/schema.js'
 import { freePort, startServer, useOwnCluster, useServer, useSharedCluster } from '../support/servers.js'
 import { waitFor } from '../support/wait-for.js'
 
@@ -458,7 +459,9 @@ describe('asynq without a server', () => {
       succeeded(await runCli(['cluster', 'keyslot', '--key', 'foo{}{bar}', '-o', 'csv'])),
       'key,slot\r\nfoo{}{bar},8363\r\n',
     )
-    assert.equal((await runCli(['cluster', 'keyslot', '}odd'])).code, 6)
+    const odd = await runCli(['cluster', 'keyslot', 'images', '}odd', '--json'])
+    assert.equal(odd.code, 6)
+    assertSchema(JSON.parse(odd.stdout), 'keyslot/v1')
     await refused(2, /at least one queue/, ['cluster', 'keyslot'])
   })
 
