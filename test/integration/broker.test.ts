@@ -302,8 +302,8 @@ for (const bed of ['a cluster', 'a single server'] as const) {
       const tasksKey = keys.workersKey('h', 7, 's')
       const bytes = async (key: string, ...args: (string | number)[]) =>
         (await redis.send({ key, args: [args[0]!, key, ...args.slice(1)] })) as Buffer
-      await broker.writeServerState(info, [{ ...worker, taskId: 'before' }], 10)
-      await broker.writeServerState(info, [worker], 10)
+      await broker.writeServerState(info, [{ ...worker, taskId: 'before' }])
+      await broker.writeServerState(info, [worker])
       assert.deepEqual(decodeServerInfo(await bytes(infoKey, 'GET')), info)
       assert.deepEqual(await ask('HKEYS', tasksKey), ['i'])
       assert.deepEqual(decodeWorkerInfo(await bytes(tasksKey, 'HGET', 'i')), worker)
