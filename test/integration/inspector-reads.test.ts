@@ -174,7 +174,7 @@ describe('Inspector reads', () => {
 
   it('knows the slot of a queue, and the nodes that hold it, the master first', async () => {
     const slot = inspector.clusterKeySlot('images')
-    const [{ address }] = cluster().servers as [{ address: string }]
+    const { address } = cluster().servers[0]!
     assert.equal(slot, await cluster().command(address, 'CLUSTER', 'KEYSLOT', keys.pendingKey('images')))
     const nodes = await inspector.clusterNodes('images')
     assert.deepEqual(
