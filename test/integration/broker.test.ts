@@ -175,7 +175,7 @@ onEveryBed('Broker', (redis) => {
     await add({ id: 'behind' })
     const requeued = await taken({ id: 'requeued' }).then(() => broker.dequeue([Q]))
     await broker.requeue(requeued!.message)
-    assert.deepEqual((await ask('LRANGE', keys.pendingKey(Q), -1, -1)), [requeued!.message.id])
+    assert.deepEqual(await ask('LRANGE', keys.pendingKey(Q), -1, -1), [requeued!.message.id])
     assert.equal(await ask('HGET', keys.taskKey(Q, requeued!.message.id), 'state'), 'pending')
     assert.deepEqual(await counts(), [4, 2, 4, 2])
     for (const settle of [broker.done(requeued!.message), broker.requeue(requeued!.message)])
