@@ -13,7 +13,7 @@ import { Aggregator, type Aggregate } from './aggregator.js'
 import { pause, within } from './pause.js'
 import { queueOrder } from './queue-order.js'
 import { RunningTask } from './running-task.js'
-import { RevokeTaskError, SkipRetryError, type Handler, type Logger } from './types.js'
+import { RevokeTaskError, silentLogger, SkipRetryError, type Handler, type Logger } from './types.js'
 
 /** Defaults are those of asynq v0.26. Durations in ms. */
 export interface ServerOptions {
@@ -141,7 +141,7 @@ export class Server {
     this.#groups = new GroupBroker(redis, this.#clock)
     this.#handler = handler
     this.#options = options
-    this.#logger = options.logger ?? silent
+    this.#logger = options.logger ?? silentLogger
     const usable = Object.entries(options.queues ?? { default: 1 }).filter(
       ([name, weight]) => name.trim() !== '' && weight > 0,
     )
@@ -613,10 +613,3 @@ const toNs = (ms: number): bigint => BigInt(Math.floor(ms)) * 1_000_000n
 
 /** What is stored as a task's last error. */
 const describe = (failure: Error): string => failure.message || failure.name
-
-const silent: Logger = {
-  debug: () => undefined,
-  info: () => undefined,
-  warn: () => undefined,
-  error: () => undefined,
-}
