@@ -59,8 +59,6 @@ export interface ServerOptions {
 export type ServerState = 'new' | 'active' | 'stopped' | 'closed'
 
 const HEARTBEAT_MS = 5000
-/** How long, in s, a server's published state outlives its last heartbeat. */
-const STATE_TTL_SEC = 10
 const RECOVER_MS = 60_000
 /** How long ago, in s, a lease must have ended before its task is recovered. */
 const RECOVER_AFTER_SEC = 30
@@ -496,7 +494,7 @@ export class Server {
       startTimeNs: toNs(this.#startedAtMs),
       activeWorkerCount: running.length,
     }
-    await this.#broker.writeServerState(info, workers, STATE_TTL_SEC).catch((error: Error) => {
+    await this.#broker.writeServerState(info, workers).catch((error: Error) => {
       this.#logger.error(`cannot publish the server's state: ${error.message}`)
     })
   }
