@@ -238,6 +238,7 @@ export async function readSnapshot(redis: Redis, options: SnapshotOptions = {}):
     lost: shards.flatMap(({ shard: { master, nodes, slots }, number }) =>
       master === null ? [{ shard: number, nodes: nodes.map(({ id }) => id), slots: mergeRanges(slots) }] : [],
     ),
+    requiresFullCoverage: coverageOf([...selves.values()]),
     openSlots: openSlotsOf(selves),
     slots,
     queues,
@@ -268,6 +269,8 @@ interface NodeAnswer {
   readonly view: NodeFacts['view']
   readonly engine: string
   readonly atomic: boolean
+  /** Null when the server would not say. */
+  readonly fullCoverage: boolean | null
   readonly info: ReadonlyMap<string, string>
 }
 
@@ -276,6 +279,7 @@ const NODE_COMMANDS: readonly (readonly Arg[])[] = [
   ['INFO'],
   ['CLUSTER', 'NODES'],
   ['COMMAND', 'INFO', 'cluster|migrateslots', 'cluster|migration'],
+  ['CONFIG', 'GET', 'cluster-require-full-coverage'],
 ]
 
 /** By node id; nodes that give no answer in time are missing. */
@@ -294,7 +298,7 @@ async function askNodes(redis: Redis, topology: Topology): Promise<Map<string, N
             throw error
           })
         if (!outcomes) return
-        const [info, nodes, methods] = outcomes as [Outcome, Outcome, Outcome]
+        const [info, nodes, methods, coverage] = outcomes as [Outcome, Outcome, Outcome, Outcome]
         const text = nodes.ok ? String(nodes.value) : ''
         const fields = info.ok ? parseInfo(String(info.value)) : new Map<string, string>()
         answers.set(id, {
@@ -304,11 +308,19 @@ async function askNodes(redis: Redis, topology: Topology): Promise<Map<string, N
           view: text === '' ? null : viewOf(text),
           engine: engineOf(fields),
           atomic: methods.ok && Array.isArray(methods.value) && methods.value.some(isCommand),
+          fullCoverage:
+            coverage.ok && Array.isArray(coverage.value) ? String(coverage.value[1]) === 'yes' : null,
           info: fields,
         })
       }),
   )
   return answers
+}
+
+/** One node that stops serving when a slot is uncovered is enough for queues to stand still. */
+function coverageOf(answers: readonly NodeAnswer[]): boolean | null {
+  if (answers.some(({ fullCoverage }) => fullCoverage === true)) return true
+  return answers.length > 0 && answers.every(({ fullCoverage }) => fullCoverage === false) ? false : null
 }
 
 const isCommand = (entry: Reply): boolean => Array.isArray(entry) && entry.length > 0
