@@ -55,6 +55,22 @@ export abstract class SnapshotCommand extends BaseCommand {
     return columns.some((key) => new RegExp(`\\b${key}\\b`).test(asked))
   }
 
+  /** Columns of the terminal; null when stdout is none. */
+  protected width(): number | null {
+    return process.stdout.isTTY ? process.stdout.columns || 80 : null
+  }
+
+  /** Whether colours and bold are wanted. */
+  protected coloured(): boolean {
+    return process.stdout.isTTY && this.flags['no-color'] !== true && (process.env['NO_COLOR'] ?? '') === ''
+  }
+
+  protected async boldText(): Promise<(text: string) => string> {
+    if (!this.coloured()) return (text) => text
+    const { default: chalk } = await import('chalk')
+    return chalk.bold
+  }
+
   async #read(options: SnapshotOptions): Promise<ClusterSnapshot> {
     const snapshot = await this.withRedis((redis) => readSnapshot(redis, options))
     for (const warning of snapshot.warnings) this.note(`Warning: ${warning}`)
