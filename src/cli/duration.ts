@@ -36,3 +36,11 @@ export function formatDuration(ms: number): string {
   const [h, m, s] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, seconds % 60]
   return `${h > 0 ? `${h}h` : ''}${m}m${s}s`
 }
+
+/** An instant as seen from now, in whole seconds: `5m0s ago`, `in 5s`, `now`. */
+export function formatRelative(atMs: number, nowMs: number): string {
+  const seconds = Math.round((atMs - nowMs) / 1000)
+  if (seconds === 0) return 'now'
+  const span = formatDuration(Math.abs(seconds) * 1000)
+  return seconds < 0 ? `${span} ago` : `in ${span}`
+}
