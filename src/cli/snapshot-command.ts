@@ -45,7 +45,7 @@ export abstract class SnapshotCommand extends BaseCommand {
 
   /** Whether the output shows all columns, or one of these was asked for: they then cost what they cost. */
   protected wantsWide(columns: readonly string[]): boolean {
-    if (this.format() !== 'table' && this.format() !== 'name') return true
+    if (this.json || (this.format() !== 'table' && this.format() !== 'name')) return true
     const {
       columns: picked,
       sort,
@@ -55,20 +55,9 @@ export abstract class SnapshotCommand extends BaseCommand {
     return columns.some((key) => new RegExp(`\\b${key}\\b`).test(asked))
   }
 
-  /** Columns of the terminal; null when stdout is none. */
-  protected width(): number | null {
-    return process.stdout.isTTY ? process.stdout.columns || 80 : null
-  }
-
   /** Whether colours and bold are wanted. */
   protected coloured(): boolean {
     return process.stdout.isTTY && this.flags['no-color'] !== true && (process.env['NO_COLOR'] ?? '') === ''
-  }
-
-  protected async boldText(): Promise<(text: string) => string> {
-    if (!this.coloured()) return (text) => text
-    const { default: chalk } = await import('chalk')
-    return chalk.bold
   }
 
   async #read(options: SnapshotOptions): Promise<ClusterSnapshot> {

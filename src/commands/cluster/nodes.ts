@@ -1,4 +1,3 @@
-import { bytesColumn } from '../../cli/columns.js'
 import { snapshotFlag, SnapshotCommand } from '../../cli/snapshot-command.js'
 import type { NodeFacts } from '../../plan/cluster-snapshot.js'
 import { formatBytes } from '../../units.js'
@@ -13,6 +12,7 @@ export default class ClusterNodes extends SnapshotCommand {
     '<%= config.bin %> cluster nodes --cluster_addrs 10.0.0.1:7000 --filter role=master',
   ]
   static override impact = 'read' as const
+  static override watchable = true
   static override flags = { ...snapshotFlag }
 
   protected async execute(): Promise<void> {
@@ -46,7 +46,7 @@ export default class ClusterNodes extends SnapshotCommand {
           wide: true,
         },
         { key: 'opsPerSec', title: 'Ops/s', value: ({ opsPerSec }) => opsPerSec, wide: true },
-        bytesColumn({ key: 'lagBytes', title: 'Lag', value: ({ lagBytes }) => lagBytes, wide: true }),
+        { key: 'lagBytes', title: 'Lag', value: ({ lagBytes }) => lagBytes, unit: 'bytes', wide: true },
         { key: 'link', title: 'Link', value: ({ link }) => link, wide: true },
         { key: 'masterLink', title: 'Master Link', value: ({ masterLink }) => masterLink, wide: true },
         { key: 'epoch', title: 'Epoch', value: ({ epoch }) => epoch, wide: true },

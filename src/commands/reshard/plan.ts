@@ -121,7 +121,7 @@ With --out the plan is written to a file for reshard show, apply, verify and und
   async #print(file: PlanFile, out: string | null): Promise<void> {
     const format = this.format()
     if (format === 'table' || format === 'wide') {
-      process.stdout.write(renderPlanText(file, { width: this.width(), bold: await this.boldText() }))
+      this.print(renderPlanText(file, { width: this.terminalWidth(), bold: await this.bold() }))
       return
     }
     const address = addressesOf(file)

@@ -27,13 +27,13 @@ export default class ReshardShow extends SnapshotCommand {
     if (this.json) return this.printDocument({ schema: 'asynq/reshard-plan/v1', out: null, plan: file })
     switch (this.flags['format'] as 'table' | 'markdown' | 'commands') {
       case 'table':
-        process.stdout.write(renderPlanText(file, { width: this.width(), bold: await this.boldText() }))
+        this.print(renderPlanText(file, { width: this.terminalWidth(), bold: await this.bold() }))
         return
       case 'markdown':
-        process.stdout.write(renderPlanMarkdown(file))
+        this.print(renderPlanMarkdown(file))
         return
       case 'commands':
-        process.stdout.write(renderPlanCommands(file))
+        this.print(renderPlanCommands(file))
     }
   }
 }
