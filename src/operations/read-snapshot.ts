@@ -28,6 +28,8 @@ export interface SnapshotOptions {
   readonly keys?: boolean
   /** `exact` walks over every key of the cluster (SCAN, MEMORY USAGE of each); both imply tasks and keys. */
   readonly bytes?: 'none' | 'sampled' | 'exact'
+  /** Tasks, keys and bytes of these slots alone; the rest of the cluster is not asked for. */
+  readonly onlySlots?: ReadonlySet<number>
   /** Operations per second by slot: takes a second, and servers that keep slot statistics with CPU times. */
   readonly ops?: boolean
   /** Tells how far an exact count is: keys done of about so many. */
@@ -88,7 +90,10 @@ export async function readSnapshot(redis: Redis, options: SnapshotOptions = {}):
     const master = topology.shardOfSlot(slot)?.master
     return master !== undefined && master !== null && (!told || selves.has(master.id))
   }
-  const upNames = placed.filter(({ slot }) => isUp(slot)).map(({ queue }) => queue)
+  const { onlySlots } = options
+  const upNames = placed
+    .filter(({ slot }) => isUp(slot) && (onlySlots?.has(slot) ?? true))
+    .map(({ queue }) => queue)
 
   const wantsTasks = options.tasks === true || bytes !== 'none'
   const wantsKeys = options.keys === true || bytes !== 'none'
@@ -109,7 +114,7 @@ export async function readSnapshot(redis: Redis, options: SnapshotOptions = {}):
 
   const queueSlots = new Set(placed.map(({ slot }) => slot))
   const slotKeys = wantsKeys
-    ? await readSlotKeys(redis, masters, queueSlots, statsBefore)
+    ? await readSlotKeys(redis, masters, queueSlots, statsBefore, onlySlots)
     : new Map<number, number>()
   let exact: ExactCount | null = null
   if (bytes === 'exact') exact = await countExactly(redis, masters, placed, onProgress)
@@ -138,6 +143,7 @@ export async function readSnapshot(redis: Redis, options: SnapshotOptions = {}):
   const slots: SlotFacts[] = []
   const listed = new Set([...keysOf.keys(), ...queueSlots])
   for (const slot of [...listed].sort((a, b) => a - b)) {
+    if (onlySlots && !onlySlots.has(slot)) continue
     const queues = queuesAt.get(slot) ?? []
     const slotKeyCount = keysOf.get(slot) ?? 0
     if (slotKeyCount === 0 && queues.length === 0) continue
@@ -466,6 +472,7 @@ async function readSlotKeys(
   masters: readonly Master[],
   queueSlots: ReadonlySet<number>,
   stats: ReadonlyMap<string, SlotStats>,
+  onlySlots: ReadonlySet<number> | undefined,
 ): Promise<Map<number, number>> {
   const keysOf = new Map<number, number>()
   const put = (slot: number, count: number) => count > 0 && keysOf.set(slot, count)
@@ -473,12 +480,12 @@ async function readSlotKeys(
     masters.map(async ({ id, address, slots }) => {
       const known = stats.get(id)
       if (known && [...known.slots.values()].every(({ keys }) => keys !== null)) {
-        for (const [slot, { keys }] of known.slots) put(slot, keys!)
+        for (const [slot, { keys }] of known.slots) if (onlySlots?.has(slot) ?? true) put(slot, keys!)
         return
       }
-      const owned = slots.flatMap(([first, last]) =>
-        Array.from({ length: last - first + 1 }, (_, n) => first + n),
-      )
+      const owned = slots
+        .flatMap(([first, last]) => Array.from({ length: last - first + 1 }, (_, n) => first + n))
+        .filter((slot) => onlySlots?.has(slot) ?? true)
       const wanted = owned.filter((slot) => queueSlots.has(slot))
       const [size, ...counts] = await redis.sendAllTo(address, [
         ['DBSIZE'],
