@@ -116,7 +116,8 @@ export class Inspector {
   }
 
   /**
-   * Removes a queue and everything of it. Without `force` it must hold no task at all, with it none that is active.
+   * Removes a queue and everything of it. Without `force` it must hold no task at all, with it none that is active or
+   * being aggregated.
    * @throws {QueueNotFoundError} no such queue. @throws {QueueNotEmptyError} it has tasks.
    */
   removeQueue(queue: string, options: { readonly force: boolean }): Promise<void> {
@@ -214,7 +215,7 @@ export class Inspector {
   /**
    * Runs, archives or deletes the tasks that are in a state now, oldest first, in pages of 200, without ever holding up
    * the server; tasks that workers take meanwhile are left to them. Stops between pages when `signal` is aborted.
-   * @throws {QueueNotFoundError} no such queue.
+   * @throws {QueueNotFoundError} no such queue. @throws {UsageError} a state in which the verb would change nothing.
    */
   async changeAll(
     verb: BulkVerb,
