@@ -1,5 +1,5 @@
 import { BaseCommand } from '../../cli/base-command.js'
-import { formatRelative } from '../../cli/duration.js'
+import { formatRelative } from '../../units.js'
 import { Inspector, type LiveSchedulerEntry } from '../../inspector/inspector.js'
 import { payloadDocument, payloadText } from '../../render/payload.js'
 

@@ -1,6 +1,6 @@
 import { Flags } from '@oclif/core'
 import { BaseCommand } from '../../cli/base-command.js'
-import { formatRelative } from '../../cli/duration.js'
+import { formatRelative } from '../../units.js'
 import { UsageError } from '../../errors.js'
 import { Inspector } from '../../inspector/inspector.js'
 import { findEntries, forecast, type Forecast } from '../../operations/periodic-tasks.js'

@@ -1,5 +1,5 @@
 import { BaseCommand } from '../../cli/base-command.js'
-import { formatDuration, formatRelative } from '../../cli/duration.js'
+import { formatDuration, formatRelative } from '../../units.js'
 import { isoOfNs, msOfNs, serverDocument } from '../../cli/server-documents.js'
 import { Inspector } from '../../inspector/inspector.js'
 import { inspectServers, type BusyWorker } from '../../operations/inspect-servers.js'

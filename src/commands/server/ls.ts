@@ -1,5 +1,5 @@
 import { BaseCommand } from '../../cli/base-command.js'
-import { formatRelative } from '../../cli/duration.js'
+import { formatRelative } from '../../units.js'
 import { isoOfNs, msOfNs, serverDocument, sinceSeenMs, weightsOf } from '../../cli/server-documents.js'
 import { Inspector, type LiveServer } from '../../inspector/inspector.js'
 

@@ -1,6 +1,6 @@
 import { Args, Flags } from '@oclif/core'
 import { BaseCommand } from '../../cli/base-command.js'
-import { formatDuration, parsePositiveDuration } from '../../cli/duration.js'
+import { formatDuration, parsePositiveDuration } from '../../units.js'
 import { EXIT } from '../../cli/exit-codes.js'
 import { loadHandlers } from '../../cli/worker-module.js'
 import { UsageError } from '../../errors.js'
