@@ -47,7 +47,7 @@ describe('asynq cron', () => {
     assert.match(stdout, /^EntryID +Spec +Type +Payload +Options +Next +Prev *\n-/)
     assert.match(
       stdout,
-      /\none +0 \* \* \* \* +report +\{"a":1\} +Queue\("low"\), MaxRetry\(3\), Timeout\(1m30s\) +20\S+Z +2023-11-14T22:13:20.000Z *\ntwo .* N\/A *\n$/,
+      /\none +0 \* \* \* \* +report +\{"a":1\} +Queue\("low"\), MaxRetry\(3\), Timeout\(1m30s\) +20\S+Z +2023-11-14T22:13:20.000Z *\ntwo .* - *\n$/,
     )
     const document: { entries: { id: string; next: string; prev: string | null; scheduler: string }[] } =
       await json('cron', 'ls')
@@ -213,7 +213,7 @@ describe('asynq server', () => {
     assert.match(inspected.stdout, /^Task +Type +Queue +Running +Deadline +Lease *\n/)
     assert.match(
       inspected.stdout,
-      /\nlost +image:resize +images +1m3\ds +20\S+Z +none *\nheld +image:resize +images +4\d/,
+      /\nlost +image:resize +images +1m3\ds +20\S+Z +- *\nheld +image:resize +images +4\d/,
     )
     for (const name of ['server-1', 'web1']) {
       const document = JSON.parse((await run(0, 'server', 'inspect', name, '--json')).stdout) as {
