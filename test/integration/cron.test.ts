@@ -91,7 +91,8 @@ describe('asynq cron', () => {
   it('next tells when entries are due, what their scheduler says first', async () => {
     await publish(
       entry('hourly'),
-      entry('phase', { spec: '@every 1h', nextEnqueueTimeNs: BigInt(nowSec + 100) * SECOND_NS }),
+      // What was published last is past by now.
+      entry('phase', { spec: '@every 1h', nextEnqueueTimeNs: BigInt(nowSec - 3500) * SECOND_NS }),
       entry('elsewhere', { spec: '0 9 * * *', nextEnqueueTimeNs: BigInt(nowSec + 1800) * SECOND_NS }),
     )
     const { stdout, stderr } = await run(0, 'cron', 'next', '--count', '2', '--json')
