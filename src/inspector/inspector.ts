@@ -171,6 +171,7 @@ export class Inspector {
   /**
    * One page of the tasks of a state: pending and active oldest first, the others by their score. Two round trips.
    * @param options.page from 1. `group` is needed for aggregating.
+   * @throws {UsageError} no such page, or aggregating without a group.
    */
   list(
     queue: string,
@@ -258,7 +259,7 @@ export class Inspector {
     return readSchedulerEntries(this.#redis, this.#clock)
   }
 
-  /** When a periodic task was enqueued, newest first, page by page (from 1). One round trip. */
+  /** When a periodic task was enqueued, newest first, page by page (from 1). One round trip. @throws {UsageError} no such page. */
   enqueueEvents(
     entryId: string,
     options: { readonly page?: number; readonly size?: number } = {},

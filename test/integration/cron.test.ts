@@ -138,6 +138,7 @@ describe('asynq cron', () => {
     const inspector = new Inspector(cluster().redis)
     const would = await run(0, 'cron', 'trigger', 'one', '--dry-run')
     assert.equal(would.stdout, 'Would enqueue report to queue low (pending)\n')
+    assertSchema(await json('cron', 'trigger', 'one', '--dry-run'), 'enqueue/v1')
     assert.deepEqual(await inspector.queues(), [])
     const { stdout } = await run(0, 'cron', 'trigger', 'one')
     const id = /^Enqueued task (\S+) to queue low\n$/.exec(stdout)![1]!
@@ -155,7 +156,7 @@ describe('asynq cron', () => {
     await run(2, 'cron', 'trigger')
     assert.equal((await inspector.queueInfos(['low']))[0]!.size, 1)
     await publish(entry('unique', { enqueueOptions: ['Unique(1h0m0s)'] }))
-    await run(0, 'cron', 'trigger', 'unique')
+    assertSchema(await json('cron', 'trigger', 'unique'), 'enqueue/v1')
     assert.match((await run(5, 'cron', 'trigger', 'unique')).stderr, /unique lock/)
   })
 })

@@ -58,6 +58,10 @@ onEveryBed('Inspector changes', (redis) => {
     await rejects(inspector.delete('q', 'active'), TaskStateError, 'PRECONDITION')
     await rejects(inspector.changeAll('run', 'none', 'retry'), QueueNotFoundError, 'NOT_FOUND')
     await rejects(inspector.changeAll('run', 'q', 'pending'), UsageError, 'USAGE')
+    await rejects(inspector.changeAll('run', 'q', 'aggregating'), UsageError, 'USAGE')
+    await rejects(inspector.list('q', 'aggregating'), UsageError, 'USAGE')
+    await rejects(inspector.list('q', 'pending', { page: 0 }), UsageError, 'USAGE')
+    await rejects(inspector.enqueueEvents('e', { size: 0.5 }), UsageError, 'USAGE')
   })
 
   it('changes tasks by a list of ids in two round trips, with an outcome for each', async () => {
