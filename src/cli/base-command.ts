@@ -233,11 +233,11 @@ export abstract class BaseCommand extends Command {
     }
   }
 
-  /** @param document with its `schema` in front. */
+  /** As JSON where no other document format was asked for. @param document with its `schema` in front. */
   protected printDocument(document: object): void {
     const { schema, ...rest } = document as { readonly schema?: string }
     const stamped = this.#frame ? { schema, seq: this.#frame.seq, ...rest } : document
-    this.print(this.#renderDocument!(stamped))
+    this.print(this.#renderDocument ? this.#renderDocument(stamped) : `${JSON.stringify(stamped, null, 2)}\n`)
   }
 
   /** Data: to stdout, or to the file that --out names. */
