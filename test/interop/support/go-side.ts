@@ -16,7 +16,7 @@ import type {
 
 /** Real Go asynq. */
 export function goSide(peer: Peer, addresses: string): Side {
-  const call = peer.call.bind(peer)
+  const call = <T>(verb: string, input?: unknown) => peer.call<T>(verb, input)
   return {
     name: 'Go',
     enqueue: (...tasks) => call('enqueue', tasks),
@@ -41,6 +41,14 @@ export function goSide(peer: Peer, addresses: string): Side {
       const name = randomUUID()
       const ids = await call<string[]>('schedule', { name, entries })
       return { ids, stop: () => call('stop', { name }) }
+    },
+    async manage(...entries) {
+      const name = randomUUID()
+      await call('manage', { name, entries })
+      return {
+        replace: (...others) => call('replace', { name, entries: others }),
+        stop: () => call('stop', { name }),
+      }
     },
 
     queues: () => call('queues'),

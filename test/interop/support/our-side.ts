@@ -1,8 +1,5 @@
-import { randomUUID } from 'node:crypto'
-import { hostname } from 'node:os'
 import { Broker } from '../../../src/broker/broker.js'
 import { GroupBroker } from '../../../src/broker/group-broker.js'
-import { SchedulerRegistry } from '../../../src/broker/scheduler-registry.js'
 import { Client, type NewTask } from '../../../src/client/client.js'
 import {
   DuplicateTaskError,
@@ -13,6 +10,8 @@ import {
 } from '../../../src/errors.js'
 import { Inspector, type TaskInfo } from '../../../src/inspector/inspector.js'
 import type { Redis } from '../../../src/redis/types.js'
+import { PeriodicTaskManager } from '../../../src/scheduler/periodic-task-manager.js'
+import { Scheduler } from '../../../src/scheduler/scheduler.js'
 import { Server } from '../../../src/server/server.js'
 import { RevokeTaskError, SkipRetryError, type Handler } from '../../../src/server/types.js'
 import { Refusal, type RefusalKind } from './peer.js'
@@ -42,28 +41,20 @@ export function ourSide(redis: Redis): Side {
       }
     },
     async schedule(...entries) {
-      const registry = new SchedulerRegistry(redis)
-      const schedulerId = `${hostname()}:${process.pid}:${randomUUID()}`
-      const ids = entries.map(() => randomUUID())
-      const nowNs = BigInt(Date.now()) * 1_000_000n
-      await registry.writeSchedulerEntries(
-        schedulerId,
-        entries.map(({ spec, task }, at) => ({
-          id: ids[at]!,
-          spec,
-          taskType: task.type,
-          taskPayload: Buffer.from(task.payload ?? '', 'base64'),
-          enqueueOptions: task.queue === undefined ? [] : [`Queue("${task.queue}")`],
-          nextEnqueueTimeNs: nowNs,
-          prevEnqueueTimeNs: nowNs,
-        })),
-        20,
-      )
-      for (const [at, { task }] of entries.entries()) {
-        const { id } = await client.enqueue(newTask(task))
-        await registry.recordEnqueueEvent(ids[at]!, { taskId: id, enqueueTimeNs: nowNs })
-      }
-      return { ids, stop: () => registry.clearSchedulerEntries(schedulerId) }
+      const scheduler = new Scheduler(redis, { heartbeatIntervalMs: 1000 })
+      const ids = entries.map(({ spec, task }) => scheduler.register(spec, newTask(task)))
+      await scheduler.start()
+      return { ids, stop: () => scheduler.stop() }
+    },
+    async manage(...entries) {
+      let wanted = entries
+      const manager = new PeriodicTaskManager(redis, {
+        provider: () => wanted.map(({ spec, task }) => ({ spec, task: newTask(task) })),
+        syncIntervalMs: 1000,
+        heartbeatIntervalMs: 1000,
+      })
+      await manager.start()
+      return { replace: (...others) => Promise.resolve(void (wanted = others)), stop: () => manager.stop() }
     },
 
     queues: () => inspector.queues(),

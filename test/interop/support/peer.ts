@@ -43,7 +43,7 @@ export async function goVectors(): Promise<string> {
 /** A running Go program, connected to a server or, with several addresses, to a cluster. */
 export class Peer {
   readonly #child: ChildProcess
-  readonly #waiting = new Map<number, { resolve(value: unknown): void; reject(error: Error): void }>()
+  readonly #waiting = new Map<number, { resolve: (value: never) => void; reject: (error: Error) => void }>()
   readonly #ended: Promise<void>
   #count = 0
 
@@ -68,7 +68,7 @@ export class Peer {
   call<T>(verb: string, input: unknown = {}): Promise<T> {
     const n = ++this.#count
     return new Promise<T>((resolve, reject) => {
-      this.#waiting.set(n, { resolve: resolve as (value: unknown) => void, reject })
+      this.#waiting.set(n, { resolve, reject })
       this.#child.stdin!.write(JSON.stringify({ n, do: verb, with: input }) + '\n')
     })
   }
@@ -94,7 +94,7 @@ export class Peer {
     }
     const waiting = this.#waiting.get(n)
     this.#waiting.delete(n)
-    if (error === undefined) waiting?.resolve(ok)
+    if (error === undefined) waiting?.resolve(ok as never)
     else waiting?.reject(new Refusal(error, kind ?? 'other'))
   }
 }

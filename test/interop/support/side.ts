@@ -15,6 +15,10 @@ export interface Side {
   crashWith(options: { readonly queue: string; readonly group?: string }): Promise<void>
   /** @returns ids of the entries, and what ends the scheduler. */
   schedule(...entries: PeriodicTask[]): Promise<{ readonly ids: readonly string[]; stop(): Promise<void> }>
+  /** A scheduler whose entries follow a provider, asked each second. */
+  manage(
+    ...entries: PeriodicTask[]
+  ): Promise<{ replace(...entries: PeriodicTask[]): Promise<void>; stop(): Promise<void> }>
 
   queues(): Promise<readonly string[]>
   queue(queue: string): Promise<QueueView>
