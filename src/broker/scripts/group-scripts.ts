@@ -32,15 +32,19 @@ export const aggregateScript: Script<
   decode: outcomes('aggregate', { 1: 'moved', 0: 'not-yet' }),
 }
 
-export const deleteAggregationSetScript: Script<AggregationSet, number> = {
+export const deleteAggregationSetScript: Script<
+  AggregationSet & { readonly locks: readonly { readonly key: string; readonly id: string }[] },
+  number
+> = {
   name: 'delete-aggregation-set',
-  encode: ({ queue, group, setId }) => ({
+  encode: ({ queue, group, setId, locks }) => ({
     keys: [
       keys.aggregationSetKey(queue, group, setId),
       keys.aggregationSetsKey(queue),
       keys.slotFenceKey(queue),
+      ...locks.map(({ key }) => key),
     ],
-    args: [keys.taskKeyPrefix(queue)],
+    args: [keys.taskKeyPrefix(queue), ...locks.map(({ id }) => id)],
   }),
   decode: count('delete-aggregation-set'),
 }

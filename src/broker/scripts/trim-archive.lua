@@ -19,7 +19,7 @@ local queue_prefix = string.sub(prefix, 1, -3)
 for _, id in ipairs(ids) do
   local lock = redis.call('HGET', prefix .. id, 'unique_key')
   -- Only a key of this queue is sure to be on this node.
-  if lock and string.sub(lock, 1, #queue_prefix) == queue_prefix and redis.call('GET', lock) == id then
+  if lock and string.sub(lock, 1, #queue_prefix) == queue_prefix and redis.pcall('GET', lock) == id then
     redis.call('DEL', lock)
   end
   redis.call('DEL', prefix .. id)
