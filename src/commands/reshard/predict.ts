@@ -39,6 +39,7 @@ Where redis-cli would refuse, that is said, and nothing is predicted to move.`
     weight: Flags.string({
       helpValue: 'NODE=WEIGHT',
       multiple: true,
+      multipleNonGreedy: true,
       description: 'weight of a node, with --rebalance',
     }),
     threshold: Flags.string({ helpValue: 'PERCENT', description: 'with --rebalance [2]' }),
