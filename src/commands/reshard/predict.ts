@@ -149,6 +149,7 @@ Where redis-cli would refuse, that is said, and nothing is predicted to move.`
         { key: 'active', title: 'Active', value: ({ active }) => active },
         { key: 'queues', title: 'Queues', value: ({ queues }) => queues.join(' ') || null },
       ],
+      rowsKey: 'moves',
       document: () => ({
         schema: 'asynq/predict/v1',
         requested: prediction.requested,
