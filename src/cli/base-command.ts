@@ -18,7 +18,7 @@ import {
 import type { AuditLog } from './audit-log.js'
 import { readConfig } from './config-file.js'
 import { connectionOptions, describeTarget, goCompat, mergeSettings } from './connection-options.js'
-import { parseDuration } from './duration.js'
+import { parseDuration } from '../units.js'
 import { EXIT, MONITORING_EXIT, monitoringExit } from './exit-codes.js'
 import { globalFlagEntries, type GlobalFlag, type Settings } from './global-flags.js'
 import type { OutFile } from './out-file.js'

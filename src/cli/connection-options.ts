@@ -3,7 +3,7 @@ import { UsageError } from '../errors.js'
 import { formatAddress, parseHostPort } from '../redis/address.js'
 import type { ConnectionOptions, HostPort, Target, TlsOptions } from '../redis/types.js'
 import { parseUri } from '../redis/uri.js'
-import { parseDuration } from './duration.js'
+import { parseDuration } from '../units.js'
 import { envName, globalFlagEntries, type GlobalFlagName, type Settings } from './global-flags.js'
 
 export const DEFAULT_URI = '127.0.0.1:6379'

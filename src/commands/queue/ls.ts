@@ -1,6 +1,6 @@
 import { Flags } from '@oclif/core'
 import { BaseCommand } from '../../cli/base-command.js'
-import { formatDuration, parseDuration } from '../../cli/duration.js'
+import { formatDuration, parseDuration } from '../../units.js'
 import { AsynqError, UsageError } from '../../errors.js'
 import {
   listQueues,

@@ -1,7 +1,7 @@
 import { Flags } from '@oclif/core'
 import { BaseCommand } from '../../cli/base-command.js'
 import { writeFlags } from '../../cli/bulk-command.js'
-import { parseDuration } from '../../cli/duration.js'
+import { parseDuration } from '../../units.js'
 import { forEachItem, reportItems } from '../../cli/results.js'
 import { NotFoundError, PreconditionError, UnavailableError, UsageError } from '../../errors.js'
 import { Inspector } from '../../inspector/inspector.js'
