@@ -42,7 +42,7 @@ function oclifFlag({ kind, char, aliases, description, value, group, setting }: 
     case 'string':
       return Flags.string(common)
     case 'strings':
-      return Flags.string({ ...common, multiple: true })
+      return Flags.string({ ...common, multiple: true, multipleNonGreedy: true })
   }
 }
 

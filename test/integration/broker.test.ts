@@ -446,7 +446,7 @@ onEveryBed('Broker', (redis) => {
         String(start + 70),
       ])
       assert.equal(await ask('HGET', keys.taskKey(Q, 'g1'), 'state'), 'archived')
-      await at(70).deleteSet(set!)
+      await at(70).deleteSet(set!, tasks)
       assert.equal(await ask('EXISTS', keys.taskKey(Q, 'g1')), 1)
       assert.equal(await ask('EXISTS', keys.taskKey(Q, 'g0')), 0)
     })
