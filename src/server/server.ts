@@ -13,7 +13,7 @@ import { Aggregator, type Aggregate } from './aggregator.js'
 import { pause, within } from './pause.js'
 import { queueOrder } from './queue-order.js'
 import { RunningTask } from './running-task.js'
-import { RevokeTaskError, SkipRetryError, type Handler, type Logger } from './types.js'
+import { RevokeTaskError, silentLogger, SkipRetryError, type Handler, type Logger } from './types.js'
 
 /** Defaults are those of asynq v0.26. Durations in ms. */
 export interface ServerOptions {
@@ -59,8 +59,6 @@ export interface ServerOptions {
 export type ServerState = 'new' | 'active' | 'stopped' | 'closed'
 
 const HEARTBEAT_MS = 5000
-/** How long, in s, a server's published state outlives its last heartbeat. */
-const STATE_TTL_SEC = 10
 const RECOVER_MS = 60_000
 /** How long ago, in s, a lease must have ended before its task is recovered. */
 const RECOVER_AFTER_SEC = 30
@@ -143,7 +141,7 @@ export class Server {
     this.#groups = new GroupBroker(redis, this.#clock)
     this.#handler = handler
     this.#options = options
-    this.#logger = options.logger ?? silent
+    this.#logger = options.logger ?? silentLogger
     const usable = Object.entries(options.queues ?? { default: 1 }).filter(
       ([name, weight]) => name.trim() !== '' && weight > 0,
     )
@@ -496,7 +494,7 @@ export class Server {
       startTimeNs: toNs(this.#startedAtMs),
       activeWorkerCount: running.length,
     }
-    await this.#broker.writeServerState(info, workers, STATE_TTL_SEC).catch((error: Error) => {
+    await this.#broker.writeServerState(info, workers).catch((error: Error) => {
       this.#logger.error(`cannot publish the server's state: ${error.message}`)
     })
   }
@@ -615,10 +613,3 @@ const toNs = (ms: number): bigint => BigInt(Math.floor(ms)) * 1_000_000n
 
 /** What is stored as a task's last error. */
 const describe = (failure: Error): string => failure.message || failure.name
-
-const silent: Logger = {
-  debug: () => undefined,
-  info: () => undefined,
-  warn: () => undefined,
-  error: () => undefined,
-}
