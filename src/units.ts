@@ -1,28 +1,15 @@
 import { UsageError } from './errors.js'
+import { parseGoDuration } from './wire/go-text.js'
 
 /** Durations, sizes and times as people write and read them. Pure. */
 
-const UNIT_MS: Readonly<Record<string, number>> = {
-  ns: 1e-6,
-  us: 1e-3,
-  µs: 1e-3,
-  μs: 1e-3,
-  ms: 1,
-  s: 1000,
-  m: 60_000,
-  h: 3_600_000,
-}
-
 /** Parses a Go duration (`1h30m`, `250ms`, `1.5s`, `0`) to ms. @throws {UsageError} naming `what`. */
 export function parseDuration(text: string, what = 'duration'): number {
-  if (text === '0') return 0
-  const sign = text.startsWith('-') ? -1 : 1
-  const rest = text.replace(/^[+-]/, '')
-  const parts = [...rest.matchAll(/(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h)/gy)]
-  if (parts.length === 0 || parts.map(([part]) => part).join('') !== rest) {
+  const ms = parseGoDuration(text)
+  if (ms === null) {
     throw new UsageError(`${what}: "${text}" is not a duration: write it like 30s, 1h30m or 250ms`)
   }
-  return sign * parts.reduce((sum, [, amount, unit]) => sum + Number(amount) * UNIT_MS[unit!]!, 0)
+  return ms
 }
 
 /** A duration flag that must not be negative. */

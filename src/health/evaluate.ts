@@ -71,7 +71,9 @@ export function evaluate(
   for (const stage of STAGES as readonly StageOf[]) {
     const off = offReason(stage, selection, rules, observation.mode)
     // What an unreachable node hides is news only when nothing else tells that it is unreachable.
-    const explained = stages.some(({ stage: name, status }) => CONNECTIVITY.has(name) && status === 'critical')
+    const explained = stages.some(
+      ({ stage: name, status }) => CONNECTIVITY.has(name) && status === 'critical',
+    )
     stages.push(
       off === null
         ? judge(stage, MEASURES[stage.name](observation, rules), observation, rules, explained)
@@ -109,7 +111,8 @@ function judge(
             ? 'warning'
             : 'ok')
     const bound = status === 'critical' ? crit : status === 'warning' ? warn : null
-    const wants = forced === undefined && bound ? ` (${status === 'critical' ? 'crit' : 'warn'} ${bound.text})` : ''
+    const wants =
+      forced === undefined && bound ? ` (${status === 'critical' ? 'crit' : 'warn'} ${bound.text})` : ''
     return {
       subject,
       status,
@@ -178,7 +181,11 @@ const MEASURES: Readonly<Record<StageName, Measure>> = {
   'queue-latency': queues.measureLatency,
   'queue-pending': queues.countOf('pending', 'pending', (queue) => `start more workers for ${queue}`),
   'queue-growth': queues.measureGrowth,
-  'queue-retry': queues.countOf('retry', 'waiting for a retry', (queue) => `asynq task ls -q ${queue} -s retry`),
+  'queue-retry': queues.countOf(
+    'retry',
+    'waiting for a retry',
+    (queue) => `asynq task ls -q ${queue} -s retry`,
+  ),
   'queue-archived': queues.countOf(
     'archived',
     'archived',

@@ -35,7 +35,13 @@ export function measureConnect({ nodes }: Observation): Measured {
   return {
     fine: `${nodes.length} of ${plural(nodes.length, 'node')}, slowest ${formatDuration(slowest)}`,
     checks: nodes.map(({ address, failure, roundTripMs, role }) => {
-      if (!failure) return { subject: address, value: roundTripMs, summary: `${address} took ${formatDuration(roundTripMs)}`, remedy: `look at the load of ${address} and of the network` }
+      if (!failure)
+        return {
+          subject: address,
+          value: roundTripMs,
+          summary: `${address} took ${formatDuration(roundTripMs)}`,
+          remedy: `look at the load of ${address} and of the network`,
+        }
       const barred = ['auth-required', 'auth-failed', 'not-permitted'].includes(failure.reason)
       return {
         subject: address,
@@ -156,7 +162,13 @@ export function measureReplicas(observation: Observation): Measured {
     }
   })
   const fewest = Math.min(...checks.map(({ value }) => value!))
-  return { checks, fine: shards.length === 0 ? 'no shards' : `at least ${fewest} online in each of ${plural(shards.length, 'shard')}` }
+  return {
+    checks,
+    fine:
+      shards.length === 0
+        ? 'no shards'
+        : `at least ${fewest} online in each of ${plural(shards.length, 'shard')}`,
+  }
 }
 
 export function measureReplicaLag(observation: Observation): Measured {
@@ -181,7 +193,13 @@ export function measureReplicaLag(observation: Observation): Measured {
     })
   })
   const most = Math.max(0, ...checks.map(({ value }) => value!))
-  return { checks, fine: checks.length === 0 ? 'no replicas' : `${plural(checks.length, 'replica')}, at most ${formatValue(most, 'bytes')} behind` }
+  return {
+    checks,
+    fine:
+      checks.length === 0
+        ? 'no replicas'
+        : `${plural(checks.length, 'replica')}, at most ${formatValue(most, 'bytes')} behind`,
+  }
 }
 
 export function measureOpenSlots(observation: Observation): Measured {
@@ -295,10 +313,14 @@ export function measurePersistence(observation: Observation): Measured {
         subject: address,
         value: level,
         summary: `${address}: ${LEVELS[level]}`,
-        remedy: level === 2 ? `look into the log of ${address}, and at its disk` : `CONFIG SET appendonly yes on ${address}`,
+        remedy:
+          level === 2
+            ? `look into the log of ${address}, and at its disk`
+            : `CONFIG SET appendonly yes on ${address}`,
       }
     },
-    (seen) => `${plural(seen.length, 'master')}: ${LEVELS[Math.max(0, ...seen.map(({ value }) => value!)) as 0 | 1 | 2]}`,
+    (seen) =>
+      `${plural(seen.length, 'master')}: ${LEVELS[Math.max(0, ...seen.map(({ value }) => value!)) as 0 | 1 | 2]}`,
   )
 }
 

@@ -1,5 +1,6 @@
 import type { AddressFailure } from '../errors.js'
 import type { LiveServer, QueueInfo } from '../inspector/inspector.js'
+import type { OpenSlot } from '../topology/parse.js'
 import type { NodeRole, SlotRange, Topology } from '../topology/types.js'
 import type { SchedulerEntry } from '../wire/messages.js'
 
@@ -47,14 +48,7 @@ export interface NodeView {
   readonly topology: Topology
   /** Config epoch that the node claims for itself. */
   readonly epoch: number
-  /** Slots that this node is moving: to (`migrating`) or from (`importing`) a peer, by node id. */
   readonly openSlots: readonly OpenSlot[]
-}
-
-export interface OpenSlot {
-  readonly slot: number
-  readonly state: 'migrating' | 'importing'
-  readonly peerId: string
 }
 
 export interface NodeObservation {

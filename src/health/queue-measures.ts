@@ -35,15 +35,13 @@ function perQueue(
 function most(seen: readonly Measurement[], unit: Unit, word = 'most'): string {
   const [top] = [...seen].sort((a, b) => b.value! - a.value!)
   const count = plural(seen.length, 'queue')
-  return top && top.value! > 0 ? `${count}, ${word} ${top.subject} ${formatValue(top.value!, unit)}` : `${count}, none`
+  return top && top.value! > 0
+    ? `${count}, ${word} ${top.subject} ${formatValue(top.value!, unit)}`
+    : `${count}, none`
 }
 
 export const countOf =
-  (
-    state: 'pending' | 'retry' | 'archived',
-    what: string,
-    remedy: (queue: string) => string,
-  ): Measure =>
+  (state: 'pending' | 'retry' | 'archived', what: string, remedy: (queue: string) => string): Measure =>
   (observation) =>
     perQueue(
       observation,
@@ -145,7 +143,7 @@ export const measureConsumers: Measure = (observation) => {
     if (server.status !== 'active') continue
     for (const queue of server.queues.keys()) live.set(queue, (live.get(queue) ?? 0) + 1)
   }
-  const { unreadable } = servers.value
+  const missing = servers.value.unreadable
   const measured = perQueue(
     observation,
     ({ queue, counts }) => {
@@ -159,9 +157,10 @@ export const measureConsumers: Measure = (observation) => {
         ...(counts.pending === 0 && { warnOnly: true }),
       }
     },
-    (seen) => `${plural(seen.length, 'queue')}, at least ${plural(Math.min(...seen.map(({ value }) => value!)), 'server')} each`,
+    (seen) =>
+      `${plural(seen.length, 'queue')}, at least ${plural(Math.min(...seen.map(({ value }) => value!)), 'server')} each`,
   )
-  if (unreadable === 0 || measured.missing) return measured
+  if (missing === 0 || measured.missing) return measured
   const failure: ReadFailure = { ok: false, kind: 'lost', why: 'their node gave no answer' }
-  return { ...measured, missing: { failure, what: plural(unreadable, 'server') } }
+  return { ...measured, missing: { failure, what: plural(missing, 'server') } }
 }

@@ -11,21 +11,23 @@ const SHORTEST_PERIOD_MS = 60_000
 export const measureSchedulers: Measure = ({ schedulers, atMs }) => {
   if (!schedulers.ok) return unreadable(schedulers, 'the schedulers')
   const { entries, dead, liveIds } = schedulers.value
-  const overdue = entries.flatMap(({ id, spec, taskType, nextEnqueueTimeNs, prevEnqueueTimeNs }): Measurement[] => {
-    if (nextEnqueueTimeNs === null) return []
-    const nextMs = Number(nextEnqueueTimeNs / 1_000_000n)
-    const prevMs = prevEnqueueTimeNs === null ? null : Number(prevEnqueueTimeNs / 1_000_000n)
-    const periodMs = prevMs === null || prevMs >= nextMs ? SHORTEST_PERIOD_MS : nextMs - prevMs
-    const lateMs = Math.max(0, atMs - nextMs - HEARTBEAT_MS)
-    return [
-      {
-        subject: id,
-        value: lateMs / periodMs,
-        summary: `${spec} ${taskType} was due ${formatDuration(Math.max(0, atMs - nextMs))} ago`,
-        remedy: 'restart its scheduler',
-      },
-    ]
-  })
+  const overdue = entries.flatMap(
+    ({ id, spec, taskType, nextEnqueueTimeNs, prevEnqueueTimeNs }): Measurement[] => {
+      if (nextEnqueueTimeNs === null) return []
+      const nextMs = Number(nextEnqueueTimeNs / 1_000_000n)
+      const prevMs = prevEnqueueTimeNs === null ? null : Number(prevEnqueueTimeNs / 1_000_000n)
+      const periodMs = prevMs === null || prevMs >= nextMs ? SHORTEST_PERIOD_MS : nextMs - prevMs
+      const lateMs = Math.max(0, atMs - nextMs - HEARTBEAT_MS)
+      return [
+        {
+          subject: id,
+          value: lateMs / periodMs,
+          summary: `${spec} ${taskType} was due ${formatDuration(Math.max(0, atMs - nextMs))} ago`,
+          remedy: 'restart its scheduler',
+        },
+      ]
+    },
+  )
   // A scheduler that died leaves its registration; beside a live one it was most likely replaced.
   const orphaned = liveIds.length > 0 ? [] : dead
   const died = liveIds.length > 0 && dead.length > 0 ? `, ${dead.length} died earlier` : ''
@@ -52,7 +54,14 @@ export const measureQueueNames: Measure = ({ queueNames, queues, mode }, { expec
       ...queues.flatMap(({ queue, problem }): Measurement[] =>
         problem === null || mode !== 'cluster'
           ? []
-          : [{ subject: queue, value: 1, summary: `"${queue}": ${problem}`, remedy: 'give the queue another name' }],
+          : [
+              {
+                subject: queue,
+                value: 1,
+                summary: `"${queue}": ${problem}`,
+                remedy: 'give the queue another name',
+              },
+            ],
       ),
       ...missing.map((queue) => ({
         subject: queue,
