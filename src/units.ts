@@ -6,9 +6,8 @@ import { parseGoDuration } from './wire/go-text.js'
 /** Parses a Go duration (`1h30m`, `250ms`, `1.5s`, `0`) to ms. @throws {UsageError} naming `what`. */
 export function parseDuration(text: string, what = 'duration'): number {
   const ms = parseGoDuration(text)
-  if (ms === null) {
+  if (ms === null)
     throw new UsageError(`${what}: "${text}" is not a duration: write it like 30s, 1h30m or 250ms`)
-  }
   return ms
 }
 

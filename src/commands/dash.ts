@@ -1,7 +1,7 @@
 import { Flags } from '@oclif/core'
 import type { ChalkInstance } from 'chalk'
 import { BaseCommand } from '../cli/base-command.js'
-import { parseDuration } from '../cli/duration.js'
+import { parseDuration } from '../units.js'
 import { TerminalScreen } from '../cli/terminal-screen.js'
 import { initialState, screenOf, step, type DashEvent, type DashState } from '../dash/state.js'
 import type { Action } from '../dash/types.js'

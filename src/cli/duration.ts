@@ -1,1 +1,0 @@
-export { formatDuration, parseDuration, parsePositiveDuration, parseTime } from '../units.js'
