@@ -1,6 +1,7 @@
 import type { Measure, Measured } from './measure.js'
 import * as nodes from './node-measures.js'
 import type { Observation } from './observation.js'
+import type { Parts } from './observe.js'
 import * as queues from './queue-measures.js'
 import { boundsFor, isJudged, type Rules } from './rules.js'
 import * as runtime from './runtime-measures.js'
@@ -61,6 +62,32 @@ export function offReason(
   return null
 }
 
+/** What must be looked at to judge the stages that are on. Pure. */
+export function partsNeeded(
+  selection: Selection,
+  rules: Rules,
+  mode: Observation['mode'],
+): Parts & { readonly growth: boolean } {
+  const on = (STAGES as readonly StageOf[]).filter(
+    (stage) => offReason(stage, selection, rules, mode) === null,
+  )
+  const wants = (fits: (stage: StageOf) => boolean) => on.some(fits)
+  return {
+    queues: wants(({ scope }) => scope === 'queue')
+      ? 'figures'
+      : wants(({ name }) => name === 'queue-names')
+        ? 'names'
+        : 'none',
+    runtime: wants(({ name }) => name === 'consumers' || name === 'schedulers' || name === 'cron-duplicates'),
+    growth: wants(({ name }) => name === 'queue-growth'),
+  }
+}
+
+/** The worst of the stages that were judged. */
+export function worstStage(stages: readonly StageResult[]): Status {
+  return worst(stages.flatMap(({ status }) => (status === 'off' ? [] : [status])))
+}
+
 /** Holds what was seen against the rules. Pure. */
 export function evaluate(
   observation: Observation,
@@ -68,8 +95,10 @@ export function evaluate(
   selection: Selection = EVERY_STAGE,
 ): HealthReport {
   const stages: StageResult[] = []
+  // Where nothing answers, that is the news, whatever was asked for.
+  const mute = observation.nodes.every(({ failure }) => failure !== null)
   for (const stage of STAGES as readonly StageOf[]) {
-    const off = offReason(stage, selection, rules, observation.mode)
+    const off = mute && stage.name === 'connect' ? null : offReason(stage, selection, rules, observation.mode)
     // What an unreachable node hides is news only when nothing else tells that it is unreachable.
     const explained = stages.some(
       ({ stage: name, status }) => CONNECTIVITY.has(name) && status === 'critical',
@@ -84,7 +113,8 @@ export function evaluate(
   for (const { status } of stages) counts[status]++
   return {
     atMs: observation.atMs,
-    status: worst(stages.flatMap(({ status }) => (status === 'off' ? [] : [status]))),
+    // Nothing judged is no good news.
+    status: counts.off === stages.length ? 'unknown' : worstStage(stages),
     stages,
     counts,
   }

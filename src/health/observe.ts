@@ -21,6 +21,15 @@ import type {
 } from './observation.js'
 import { observeNodes, readFailure, type NodesObservation } from './observe-nodes.js'
 
+/** What to look at beside the nodes. */
+export interface Parts {
+  readonly queues: 'figures' | 'names' | 'none'
+  /** Servers and schedulers. */
+  readonly runtime: boolean
+}
+
+const EVERYTHING: Parts = { queues: 'figures', runtime: true }
+
 export interface ObserveOptions {
   readonly clock?: Clock
   /** Queues to look at, by name or glob; none: all. */
@@ -31,8 +40,8 @@ export interface ObserveOptions {
   readonly growthMs?: number | null
   /** Estimate the memory of queues. */
   readonly memory?: boolean
-  /** Whether to look beyond the nodes. */
-  readonly beyondNodes?: boolean
+  /** What to look at beside the nodes. Default: everything. */
+  readonly parts?: Parts
   /** Bound on each node's answer; default: that of the connection. */
   readonly timeoutMs?: number
   /** Read the topology anew: needed on a connection that has been open for a while. */
@@ -53,7 +62,7 @@ const RESHARD_LOCK_KEY = 'asynq-cli:reshard'
  * queues.
  */
 export async function observe(redis: Redis, options: ObserveOptions = {}): Promise<Observation> {
-  const { clock = systemClock, beyondNodes = true, timeoutMs = redis.timeoutMs, refresh = false } = options
+  const { clock = systemClock, parts = EVERYTHING, timeoutMs = redis.timeoutMs, refresh = false } = options
   const atMs = clock.nowMs()
   const started = performance.now()
   let seen: NodesObservation
@@ -66,19 +75,14 @@ export async function observe(redis: Redis, options: ObserveOptions = {}): Promi
   const nodesMs = Math.round(performance.now() - started)
   const reader = new Reader(redis, seen)
   const common = { mode: redis.mode, atMs, ...seen }
-  if (!beyondNodes) {
-    const reshardPlan = await readReshardPlan(reader)
-    return {
-      ...common,
-      ...nothingBeyond(NOT_ASKED),
-      reshardPlan,
-      tookMs: { nodes: nodesMs, queues: 0, runtime: 0 },
-    }
-  }
   const [queues, runtime] = await Promise.all([
-    timed(() => readQueues(reader, redis, clock, seen.topology, options)),
+    timed(() => readQueues(reader, redis, clock, seen.topology, { ...options, depth: parts.queues })),
     timed(() =>
-      Promise.all([readServers(reader, clock), readSchedulers(reader, clock), readReshardPlan(reader)]),
+      Promise.all([
+        parts.runtime ? readServers(reader, clock) : NOT_ASKED,
+        parts.runtime ? readSchedulers(reader, clock) : NOT_ASKED,
+        readReshardPlan(reader),
+      ]),
     ),
   ])
   const [servers, schedulers, reshardPlan] = runtime.value
@@ -194,8 +198,9 @@ async function readQueues(
   redis: Redis,
   clock: Clock,
   topology: Topology | null,
-  options: ObserveOptions,
+  options: ObserveOptions & { readonly depth: Parts['queues'] },
 ): Promise<Pick<Observation, 'queueNames' | 'queues'>> {
+  if (options.depth === 'none') return { queueNames: NOT_ASKED, queues: [] }
   const registry = await reader.one(read(['SMEMBERS', keys.QUEUES_KEY]))
   if (!registry.ok) return { queueNames: registry, queues: [] }
   const names = texts(registry.value).sort()
@@ -204,7 +209,8 @@ async function readQueues(
   const byNode = new Map<string, string[]>()
   wanted.forEach((queue, at) => {
     const place = places[at]!
-    if ('address' in place) byNode.set(place.address, [...(byNode.get(place.address) ?? []), queue])
+    if ('address' in place && options.depth === 'figures')
+      byNode.set(place.address, [...(byNode.get(place.address) ?? []), queue])
   })
   const inspector = new Inspector(redis, clock)
   const infos = new Map<string, Read<QueueInfo>>()
@@ -239,14 +245,16 @@ async function readQueues(
       const lease = leases.get(queue)
       const figures: Read<QueueFigures> = !('address' in place)
         ? place
-        : !info!.ok
-          ? info!
-          : !lease!.ok
-            ? lease!
-            : {
-                ok: true,
-                value: { ...info!.value, ...lease!.value, growthPerSec: growth.get(queue) ?? null },
-              }
+        : !info || !lease
+          ? NOT_ASKED
+          : !info.ok
+            ? info
+            : !lease.ok
+              ? lease
+              : {
+                  ok: true,
+                  value: { ...info.value, ...lease.value, growthPerSec: growth.get(queue) ?? null },
+                }
       return {
         queue,
         slot: topology ? slot : null,

@@ -66,7 +66,7 @@ export function isJudged(rules: Rules, stage: StageOf): boolean {
   if (own.warn !== null || own.crit !== null) return true
   return rules.queues.some(({ bounds }) => {
     const given = bounds.get(stage.name)
-    return given !== undefined && SEVERITIES.some((severity) => given[severity] != null)
+    return given !== undefined && SEVERITIES.some((severity) => (given[severity] ?? null) !== null)
   })
 }
 

@@ -32,7 +32,7 @@ export function renderHealth(
 ): string {
   switch (format) {
     case 'table':
-      return renderTable(rows(report, false), report, options)
+      return renderTable(rows(report, false, TABLE_SUBJECTS), report, options)
     case 'wide':
       return renderTable(rows(report, true), report, options)
     case 'json':
@@ -58,13 +58,21 @@ export interface HealthRow {
   readonly check: Check | null
 }
 
+/** Bad subjects of a stage that a table names. */
+const TABLE_SUBJECTS = 20
+
 /** Stages that are well as one row, of the others a row for each bad subject; with `every` one for each subject. */
-export function rows(report: HealthReport, every: boolean): readonly HealthRow[] {
+export function rows(report: HealthReport, every: boolean, most = Infinity): readonly HealthRow[] {
   return report.stages.flatMap((stage): readonly HealthRow[] => {
     const shown = stage.checks.filter(({ status }) => every || status !== 'ok')
     if (stage.status === 'off' || shown.length === 0)
       return [{ stage, status: stage.status, summary: stage.summary, check: stage.checks[0] ?? null }]
-    return shown.map((check) => ({ stage, status: check.status, summary: check.summary, check }))
+    const named = shown
+      .slice(0, most)
+      .map((check): HealthRow => ({ stage, status: check.status, summary: check.summary, check }))
+    const left = shown.slice(most)
+    if (left.length === 0) return named
+    return [...named, { stage, status: left[0]!.status, summary: `${left.length} more`, check: null }]
   })
 }
 
@@ -75,6 +83,8 @@ export function countsLine({ status, counts }: HealthReport): string {
   )
   return `${status.toUpperCase()}: ${parts.join(', ')}`
 }
+
+const rounded = (value: number) => Number(value.toFixed(3))
 
 /** The document `asynq/health/v1`. */
 export function healthDocument(report: HealthReport, exit: number): object {
@@ -90,7 +100,7 @@ export function healthDocument(report: HealthReport, exit: number): object {
         status,
         summary,
         ...(alone && check.subject !== null && { subject: check.subject }),
-        value: check?.value ?? null,
+        value: check?.value === undefined || check.value === null ? null : rounded(check.value),
         unit: stage.unit,
         warn: check?.warn?.text ?? null,
         crit: check?.crit?.text ?? null,
@@ -107,7 +117,11 @@ function renderTable(
   report: HealthReport,
   { paint }: HealthRenderOptions,
 ): string {
-  const shown = lines.filter(({ status }) => status !== 'off')
+  const judged = lines.filter(({ status }) => status !== 'off')
+  const shown =
+    judged.length > 0
+      ? judged
+      : lines.filter(({ summary }) => !['not asked for', 'skipped'].includes(summary))
   const nameWidth = Math.max(0, ...shown.map(({ stage }) => stage.stage.length))
   const text = shown.map(({ status, stage, summary, check }) => {
     const remedy = check?.remedy ? `  -> ${escapeControls(check.remedy)}` : ''
@@ -119,17 +133,26 @@ function renderTable(
 
 // ---- monitoring plug-ins
 
-/** Subjects of a stage in perfdata, worst first: a server takes a few kB. */
+/** Subjects of a stage in perfdata, worst first. */
 const PERF_SUBJECTS = 20
+/** All of perfdata: monitoring servers cut what is longer than a few kB. */
+const PERF_CHARS = 6000
 
 /** One line, as monitoring plug-ins print it: status, what is wrong, perfdata. */
 function renderNagios(report: HealthReport): string {
-  const bad = report.stages.filter(({ status }) => status !== 'ok' && status !== 'off')
   const judged = report.stages.length - report.counts.off
-  const worstFirst = [...bad].sort((a, b) => order(b.status) - order(a.status))
+  const bad = report.stages.filter(({ status }) => status !== 'ok' && status !== 'off')
+  // What could not be looked at is a consequence where something is known to be bad.
+  const known = bad.filter(({ status }) => status !== 'unknown')
+  const said = known.length > 0 ? known : bad
+  const worstFirst = [...said].sort((one, other) => order(other.status) - order(one.status))
+  const rest = bad.length > said.length ? [`${bad.length - said.length} stages unknown`] : []
   const text =
-    worstFirst.length === 0 ? `${judged} stages ok` : worstFirst.map(({ summary }) => summary).join('; ')
-  const perf = report.stages.flatMap(perfdata)
+    bad.length === 0
+      ? `${judged} stages ok`
+      : [...worstFirst.map(({ summary }) => summary), ...rest].join('; ')
+  let room = PERF_CHARS
+  const perf = report.stages.flatMap(perfdata).filter((one) => (room -= one.length + 1) >= 0)
   const line = `ASYNQ ${report.status.toUpperCase()} - ${escapeControls(text).replaceAll('|', '/')}`
   return `${line}${perf.length > 0 ? ` | ${perf.join(' ')}` : ''}\n`
 }
