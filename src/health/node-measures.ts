@@ -55,7 +55,7 @@ export function measureConnect({ nodes }: Observation): Measured {
 }
 
 export function measureClusterState(observation: Observation): Measured {
-  const seen = perNode(
+  return perNode(
     observation,
     ({ address, view }) =>
       view?.ok
@@ -68,14 +68,18 @@ export function measureClusterState(observation: Observation): Measured {
         : null,
     (checks) => `ok on ${plural(checks.length, 'node')}`,
   )
-  return seen
 }
 
-const NO_VIEW: ReadFailure = { ok: false, kind: 'lost', why: 'no node told its view of the cluster' }
-const noView: Measured = unreadable(NO_VIEW, 'the topology')
+/** No node told its view of the cluster: as bad as the reason why. */
+function noView({ nodes }: Observation): Measured {
+  const failed = nodes.flatMap(({ view }) => (view && !view.ok ? [view] : []))
+  const failure = failed.find(({ kind }) => kind === 'denied') ?? failed[0]
+  return unreadable(failure ?? { ok: false, kind: 'lost', why: 'no node is known' }, 'the topology')
+}
 
-export function measureCoverage({ topology }: Observation): Measured {
-  if (!topology) return noView
+export function measureCoverage(observation: Observation): Measured {
+  const { topology } = observation
+  if (!topology) return noView(observation)
   const gaps = uncoveredSlots(topology)
   const covered = SLOT_COUNT - slotCount(gaps)
   const named = gaps.slice(0, 3).map(([first, last]) => (first === last ? `${first}` : `${first}-${last}`))
@@ -111,7 +115,7 @@ function servingShards({ topology, nodes }: Observation) {
 }
 
 export function measureMasters(observation: Observation): Measured {
-  if (!observation.topology) return noView
+  if (!observation.topology) return noView(observation)
   const shards = servingShards(observation)
   return {
     fine: `${plural(shards.length, 'master')} online`,
@@ -145,7 +149,7 @@ export function measureMasters(observation: Observation): Measured {
 }
 
 export function measureReplicas(observation: Observation): Measured {
-  if (!observation.topology) return noView
+  if (!observation.topology) return noView(observation)
   const shards = servingShards(observation)
   const checks = shards.map(({ shard, name, replicas }): Measurement => {
     const inSync = replicas.filter(({ facts }) => facts.ok && facts.value.linkUp)
@@ -172,7 +176,7 @@ export function measureReplicas(observation: Observation): Measured {
 }
 
 export function measureReplicaLag(observation: Observation): Measured {
-  if (!observation.topology) return noView
+  if (!observation.topology) return noView(observation)
   const checks = servingShards(observation).flatMap(({ shard, name, master }) => {
     if (!master?.facts.ok) return []
     const { offset, replicas: links } = master.facts.value
@@ -221,8 +225,9 @@ export function measureOpenSlots(observation: Observation): Measured {
   return { ...measured, checks: measured.checks.filter(({ value }) => value! > 0) }
 }
 
-export function measureAgreement({ nodes, disagreeing, topology }: Observation): Measured {
-  if (!topology) return noView
+export function measureAgreement(observation: Observation): Measured {
+  const { nodes, disagreeing, topology } = observation
+  if (!topology) return noView(observation)
   const told = nodes.filter(({ view }) => view?.ok).length
   const who = disagreeing.slice(0, 3).join(', ')
   return {
