@@ -43,9 +43,16 @@ function locatorFor(target: Target, options: ConnectionOptions): Locator {
     case 'single':
       return singleLocator(endpointOf(target, options), options)
     case 'socket': {
-      const { username, password, db } = options
+      const { username, password, db, oneShot } = options
       return singleLocator(
-        { address: target.path, where: { path: target.path }, username, password, db },
+        {
+          address: target.path,
+          where: { path: target.path },
+          username,
+          password,
+          db,
+          oneShot: oneShot ?? false,
+        },
         options,
       )
     }
@@ -110,6 +117,7 @@ function sentinelLocator(
         where: sentinel,
         username: options.sentinelUsername,
         password: options.sentinelPassword,
+        oneShot: options.oneShot ?? false,
       }
       try {
         const connection = await pool.get(endpoint, shareMs)

@@ -1,0 +1,9 @@
+import type { Command } from '@oclif/core'
+
+export type CommandClass = new (argv: string[], config: Command['config']) => { run(): Promise<unknown> }
+
+/** Loads the class of a command, e.g. `queue:ls`. In the bundle a table of chunks stands here (scripts/bundle.mjs). */
+export async function loadCommand(id: string): Promise<CommandClass> {
+  const file = new URL(`../commands/${id.replaceAll(':', '/')}.js`, import.meta.url)
+  return ((await import(file.href)) as { readonly default: CommandClass }).default
+}
