@@ -1,63 +1,96 @@
-// Bundles the command line for a quick start (docs/bench.md has the figures): CommonJS, since the ESM loader alone
-// costs 4 ms; one entry per command with shared chunks, so that only what a command needs is read and compiled.
+// Bundles the command line for a quick start; docs/bench.md has the figures. CommonJS, since the ESM loader alone costs
+// 4 ms; every command an entry with shared chunks, so that only what a command needs is read and compiled.
 import { build, transform } from 'esbuild'
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
 import { dirname, join, relative, sep } from 'node:path'
 
 const OUT = 'dist/bundle'
 const SRC = join(process.cwd(), 'src')
 
-/**
- * `worker run` loads modules of users, which import this package: both must see the same classes, so it runs
- * unbundled.
- */
+/** `worker run` loads modules of users, which import this package: both must see the same classes, so it stays out. */
 const UNBUNDLED = new Set(['worker:run'])
 
-/** Parts of oclif that only rare errors need: left where they are installed. */
-const COLD = /^@oclif\/core\/(config|help|ux)$|^debug$/
+/** Packages that are slow to load and seldom needed: the width of what is not ASCII, tables for terminals. */
+const SELDOM = ['string-width', 'cli-table3']
+
+/** Packages that oclif needs to print errors of its own, which are printed by us. */
+const COLD = ['ansis', 'clean-stack', 'indent-string', 'wrap-ansi', 'supports-color', 'wordwrap']
+const requireOfOclif = createRequire(createRequire(import.meta.url).resolve('@oclif/core'))
 
 /**
- * CommonJS that TypeScript made names each import once and uses it as `x_1.member`. Rewritten to load at the first
- * use, a module costs nothing on the paths that do not use it.
+ * CommonJS that TypeScript or esbuild made names each import once and uses it as `x_1.member`. Rewritten to load at
+ * the first use, a module costs nothing on the paths that do not use it.
  */
+function loadAtFirstUse(text) {
+  const names = []
+  const declaration =
+    /^(?:const|var) (\w+) = ((?:__importDefault|__importStar|__toESM)\()?(require\("[^"]+"\))((?:, 1)?\))?;$/gm
+  const rewritten = text.replace(declaration, (_, name, wrapper = '', required, end = '') => {
+    names.push(name)
+    return `var ${name}$loaded; function ${name}$load() { return ${name}$loaded ??= ${wrapper}${required}${end}; }`
+  })
+  return names.reduce(
+    (code, name) => code.replace(new RegExp(`(?<![\\w$.])${name}(?![\\w$])`, 'g'), `(${name}$load())`),
+    rewritten,
+  )
+}
+
 const lazyRequires = {
   name: 'lazy-requires',
   setup(bundle) {
-    bundle.onLoad({ filter: /node_modules\/(@oclif\/core|ioredis)\/.*\.js$/ }, ({ path }) => {
-      const names = []
-      const declaration =
-        /^(?:const|var) (\w+) = ((?:__importDefault|__importStar)\()?(require\("[^"]+"\))\)?;$/gm
-      let text = readFileSync(path, 'utf8').replace(declaration, (_, name, wrapper, required) => {
-        names.push(name)
-        return `let ${name}$loaded; const ${name}$load = () => ${name}$loaded ??= ${wrapper ? `${wrapper}${required})` : required};`
-      })
-      for (const name of names)
-        text = text.replace(new RegExp(`(?<![\\w$.])${name}(?![\\w$])`, 'g'), `(${name}$load())`)
-      return { contents: text, loader: 'js' }
-    })
+    bundle.onLoad({ filter: /node_modules\/(@oclif\/core|ioredis)\/.*\.js$/ }, ({ path }) => ({
+      contents: loadAtFirstUse(readFileSync(path, 'utf8')),
+      loader: 'js',
+    }))
   },
 }
 
-/** What commands take from oclif, without the rest of it. A command that needs more of it fails to build. */
+/** Puts a stand-in for a seldom used package that loads it when called, or constructed. */
+const seldomUsed = {
+  name: 'seldom-used',
+  setup(bundle) {
+    bundle.onResolve({ filter: new RegExp(`^(${SELDOM.join('|')})$`) }, ({ path, importer }) =>
+      importer.startsWith(SRC) ? { path, namespace: 'seldom' } : undefined,
+    )
+    bundle.onLoad({ filter: /.*/, namespace: 'seldom' }, ({ path }) => ({
+      contents: `const load = () => require('./${path}.js').default
+        export default function (...args) { return new.target ? new (load())(...args) : load()(...args) }`,
+    }))
+    bundle.onResolve({ filter: /^\.\//, namespace: 'seldom' }, ({ path }) => ({ path, external: true }))
+  },
+}
+
+/** What commands take from oclif, without the rest of it: a command that needs more of it fails to build. */
 const oclif = {
   name: 'oclif',
   setup(bundle) {
-    const cold = { config: 'config', help: 'help', ux: 'ux' }
+    const within = `${join('@oclif', 'core', 'lib')}${sep}`
     bundle.onResolve({ filter: /^@oclif\/core$/ }, () => ({ path: 'oclif', namespace: 'oclif' }))
-    bundle.onLoad({ filter: /^oclif$/, namespace: 'oclif' }, () => ({
+    bundle.onLoad({ filter: /.*/, namespace: 'oclif' }, () => ({
       contents: `export { Command } from '@oclif/core/command'
         export * as Flags from '@oclif/core/flags'
-        export * as Args from '@oclif/core/args'
-        export * as Errors from '@oclif/core/errors'`,
+        export * as Args from '@oclif/core/args'`,
       resolveDir: process.cwd(),
     }))
-    bundle.onResolve({ filter: COLD }, ({ path }) => ({ path, external: true }))
-    bundle.onResolve({ filter: /^\.{1,2}\/((\.\.\/)?(config|help|ux))(\/index)?$/ }, ({ path, importer }) => {
-      const part = cold[/(config|help|ux)/.exec(path)[1]]
-      return importer.includes(`${join('@oclif', 'core', 'lib')}${sep}`)
-        ? { path: `@oclif/core/${part}`, external: true }
-        : undefined
+    bundle.onResolve({ filter: new RegExp(`^(${COLD.join('|')})$`) }, ({ path, importer }) =>
+      importer.includes(within) ? { path, namespace: 'cold' } : undefined,
+    )
+    bundle.onLoad({ filter: /.*/, namespace: 'cold' }, ({ path }) => ({
+      contents: `module.exports = require('./oclif-${path}.js').default`,
+    }))
+    bundle.onResolve({ filter: /^\.\//, namespace: 'cold' }, ({ path }) => ({ path, external: true }))
+    bundle.onLoad({ filter: /@oclif\/core\/package\.json$/ }, ({ path }) => {
+      const { name, version } = JSON.parse(readFileSync(path, 'utf8'))
+      return { contents: JSON.stringify({ name, version }), loader: 'json' }
     })
+    // What only rare errors need stays where it is installed.
+    bundle.onResolve({ filter: /^debug$/ }, ({ path }) => ({ path, external: true }))
+    bundle.onResolve({ filter: /^\.{1,2}\/(\.\.\/)?(config|help|ux)(\/(index|util))?$/ }, ({ path, importer }) =>
+      importer.includes(within)
+        ? { path: `@oclif/core/${/config|help|ux/.exec(path)[0]}`, external: true }
+        : undefined,
+    )
   },
 }
 
@@ -68,42 +101,49 @@ const ownPlace = {
     bundle.onLoad({ filter: /\/src\/.*\.ts$/ }, ({ path }) => {
       const text = readFileSync(path, 'utf8')
       if (!text.includes('import.meta.url')) return undefined
-      const place = relative(SRC, path).replace(/\.ts$/, '.js')
-      return {
-        contents: text.replaceAll('import.meta.url', `__inDist(${JSON.stringify(place)})`),
-        loader: 'ts',
-      }
+      const folder = JSON.stringify(dirname(relative(SRC, path)))
+      const contents = text.replace(/new URL\((.+?), import\.meta\.url\)/g, `__inDist(${folder}, $1)`)
+      if (contents.includes('import.meta.url'))
+        throw new Error(`${path}: only new URL(FILE, import.meta.url) can be bundled`)
+      return { contents, loader: 'ts' }
     })
   },
 }
 
 /** Replaces the look-up of commands in the file system by a table of chunks. */
 function commandTable(ids) {
+  const entry = (id) => {
+    const file = id.replaceAll(':', '/')
+    if (!UNBUNDLED.has(id)) return `import('../commands/${file}.ts')`
+    return `import(require('node:url').pathToFileURL(__inDist('commands', '${file}.js')))`
+  }
   return {
     name: 'command-table',
     setup(bundle) {
-      bundle.onLoad({ filter: /\/src\/cli\/load-command\.ts$/ }, () => {
-        const entries = ids.map((id) => {
-          const file = `../commands/${id.replaceAll(':', '/')}`
-          return UNBUNDLED.has(id)
-            ? `${JSON.stringify(id)}: () => import(__inDist(${JSON.stringify(`commands/${id.replaceAll(':', '/')}.js`)}))`
-            : `${JSON.stringify(id)}: () => import(${JSON.stringify(`${file}.ts`)})`
-        })
-        return {
-          contents: `const table = {${entries.join(',')}}
-            export const loadCommand = async (id) => (await table[id]()).default`,
-          loader: 'js',
-        }
-      })
+      bundle.onLoad({ filter: /\/src\/cli\/load-command\.ts$/ }, () => ({
+        contents: `const table = {${ids.map((id) => `'${id}': () => ${entry(id)}`).join(',')}}
+          export const loadCommand = async (id) => (await table[id]()).default`,
+        loader: 'js',
+      }))
     },
   }
 }
 
-/** @param ids of all commands, e.g. `queue:ls`. */
+/** Ids of all commands, e.g. `queue:ls`: the files of src/commands. */
+export function findCommands() {
+  return readdirSync('src/commands', { recursive: true })
+    .filter((file) => file.endsWith('.ts'))
+    .map((file) => file.slice(0, -'.ts'.length).replaceAll(sep, ':'))
+    .sort()
+}
+
 export async function bundleCli(ids) {
-  rmSync(OUT, { recursive: true, force: true })
-  const result = await build({
-    entryPoints: { main: 'src/cli/main.ts' },
+  const { outputFiles, metafile } = await build({
+    entryPoints: [
+      { in: 'src/cli/main.ts', out: 'main' },
+      ...SELDOM.map((name) => ({ in: name, out: name })),
+      ...COLD.map((name) => ({ in: requireOfOclif.resolve(name), out: `oclif-${name}` })),
+    ],
     bundle: true,
     splitting: true,
     format: 'esm',
@@ -114,27 +154,24 @@ export async function bundleCli(ids) {
     write: false,
     metafile: true,
     logLevel: 'warning',
-    plugins: [commandTable(ids), ownPlace, oclif, lazyRequires],
+    plugins: [commandTable(ids), ownPlace, seldomUsed, oclif, lazyRequires],
   })
   mkdirSync(OUT, { recursive: true })
   writeFileSync(join(OUT, 'package.json'), '{"type":"commonjs"}\n')
-  for (const { path, text } of result.outputFiles) {
+  for (const { path, text } of outputFiles) {
     // A chunk that is loaded on demand: by require, within the same promise.
     const required = text.replace(
       /\bimport\(("\.\/[^"]+\.js")\)/g,
       (_, chunk) => `Promise.resolve().then(() => require(${chunk}))`,
     )
-    const place = relative(dirname(path), join(process.cwd(), 'dist')).replaceAll(sep, '/')
-    const { code } = await transform(required, {
-      format: 'cjs',
-      platform: 'node',
-      target: 'node20',
+    const commonJs = await transform(required, { format: 'cjs', platform: 'node', target: 'node20' })
+    const { code } = await transform(loadAtFirstUse(commonJs.code), {
       minify: process.env.ASYNQ_BUNDLE_READABLE === undefined,
       ...(required.includes('__inDist') && {
-        banner: `var __inDist = (file) => require("node:url").pathToFileURL(require("node:path").join(__dirname, "${place}", file)).href;`,
+        banner: 'var __inDist = (...parts) => require("node:path").join(__dirname, "..", ...parts);',
       }),
     })
     writeFileSync(path, code)
   }
-  return result.metafile
+  return metafile
 }
