@@ -40,7 +40,11 @@ const lazyRequires = {
   name: 'lazy-requires',
   setup(bundle) {
     bundle.onLoad({ filter: /node_modules\/(@oclif\/core|ioredis)\/.*\.js$/ }, ({ path }) => ({
-      contents: loadAtFirstUse(readFileSync(path, 'utf8')),
+      // oclif listens for the end of a pipe on stdout, which makes a stream of it: src/cli/output.ts sees to that.
+      contents: loadAtFirstUse(readFileSync(path, 'utf8')).replace(
+        /^process\.stdout\.on\('error'[^]*?^}\);$/m,
+        '',
+      ),
       loader: 'js',
     }))
   },
@@ -86,10 +90,12 @@ const oclif = {
     })
     // What only rare errors need stays where it is installed.
     bundle.onResolve({ filter: /^debug$/ }, ({ path }) => ({ path, external: true }))
-    bundle.onResolve({ filter: /^\.{1,2}\/(\.\.\/)?(config|help|ux)(\/(index|util))?$/ }, ({ path, importer }) =>
-      importer.includes(within)
-        ? { path: `@oclif/core/${/config|help|ux/.exec(path)[0]}`, external: true }
-        : undefined,
+    bundle.onResolve(
+      { filter: /^\.{1,2}\/(\.\.\/)?(config|help|ux)(\/(index|util))?$/ },
+      ({ path, importer }) =>
+        importer.includes(within)
+          ? { path: `@oclif/core/${/config|help|ux/.exec(path)[0]}`, external: true }
+          : undefined,
     )
   },
 }
@@ -110,21 +116,25 @@ const ownPlace = {
   },
 }
 
-/** Replaces the look-up of commands in the file system by a table of chunks. */
-function commandTable(ids) {
+/** Replaces the look-up of commands in the file system by a table of chunks, and that of the version by the version. */
+function constants(ids) {
   const entry = (id) => {
     const file = id.replaceAll(':', '/')
     if (!UNBUNDLED.has(id)) return `import('../commands/${file}.ts')`
     return `import(require('node:url').pathToFileURL(__inDist('commands', '${file}.js')))`
   }
   return {
-    name: 'command-table',
+    name: 'constants',
     setup(bundle) {
       bundle.onLoad({ filter: /\/src\/cli\/load-command\.ts$/ }, () => ({
         contents: `const table = {${ids.map((id) => `'${id}': () => ${entry(id)}`).join(',')}}
           export const loadCommand = async (id) => (await table[id]()).default`,
         loader: 'js',
       }))
+      bundle.onLoad({ filter: /\/src\/cli\/version\.ts$/ }, () => {
+        const { version } = JSON.parse(readFileSync('package.json', 'utf8'))
+        return { contents: `export const version = () => '${version}'`, loader: 'js' }
+      })
     },
   }
 }
@@ -154,7 +164,7 @@ export async function bundleCli(ids) {
     write: false,
     metafile: true,
     logLevel: 'warning',
-    plugins: [commandTable(ids), ownPlace, seldomUsed, oclif, lazyRequires],
+    plugins: [constants(ids), ownPlace, seldomUsed, oclif, lazyRequires],
   })
   mkdirSync(OUT, { recursive: true })
   writeFileSync(join(OUT, 'package.json'), '{"type":"commonjs"}\n')

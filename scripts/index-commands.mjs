@@ -14,7 +14,6 @@ export async function indexCommands(ids) {
   }
   return {
     dispatch: {
-      version: pkg.version,
       commands: loaded.flatMap(({ id, command, flags }) =>
         [id, ...names(command)].map((name) => ({
           id,

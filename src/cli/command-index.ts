@@ -4,7 +4,6 @@ import type { FlagShape } from './normalize-argv.js'
 
 /** What must be known of the commands to run one of them. */
 export interface DispatchTable {
-  readonly version: string
   /** Every name of every command. */
   readonly commands: readonly {
     readonly id: string

@@ -5,22 +5,29 @@ import { EXIT } from './exit-codes.js'
 import { globalFlagEntries } from './global-flags.js'
 import { loadCommand } from './load-command.js'
 import { normalizeArgv, type FlagShape } from './normalize-argv.js'
+import { outIsTerminal, writeOut } from './output.js'
 import { reportBug, reportError } from './report-error.js'
+import { version } from './version.js'
 
-const GLOBALS: readonly FlagShape[] = globalFlagEntries.map(([name, { kind, char, aliases }]) => ({
-  name,
-  chars: char === undefined ? [] : [char],
-  names: [name, ...(aliases ?? [])],
-  boolean: kind === 'boolean',
-  multiple: kind === 'strings',
-}))
+const GLOBALS: readonly FlagShape[] = globalFlagEntries.map(
+  ([name, { kind, char, aliases, setting, valueTo }]) => ({
+    name,
+    chars: char === undefined ? [] : [char],
+    names: [name, ...(aliases ?? [])],
+    boolean: kind === 'boolean',
+    multiple: kind === 'strings',
+    negatable: kind === 'boolean' && setting,
+    ...(valueTo !== undefined && { valueTo }),
+  }),
+)
 
 /** The whole program: arguments in, exit code out. */
 export async function main(argv: readonly string[]): Promise<void> {
-  // `asynq ... | head` ends the pipe early: that is no failure.
-  for (const stream of [process.stdout, process.stderr]) {
-    stream.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : EXIT.BUG))
+  if (argv.length === 1 && (argv[0] === '--version' || argv[0] === '-v')) {
+    writeOut(`asynq version ${version()}\n`)
+    return
   }
+  process.on('uncaughtException', endBadly)
   try {
     await dispatch(argv)
   } catch (error) {
@@ -33,11 +40,21 @@ export async function main(argv: readonly string[]): Promise<void> {
       process.exitCode = EXIT.BUG
     }
   }
-  // Nothing may keep a finished command alive, but what was printed must reach its reader.
-  await Promise.all(
-    [process.stdout, process.stderr].map((stream) => new Promise((done) => stream.write('', done))),
-  )
+  // What was printed must reach its reader. Linux writes at once, whatever stdout is; elsewhere pipes may lag.
+  if (process.platform !== 'linux') {
+    await Promise.all(
+      [process.stdout, process.stderr].map((stream) => new Promise((done) => stream.write('', done))),
+    )
+  }
+  // Nothing may keep a finished command alive.
   process.exit()
+}
+
+function endBadly(error: NodeJS.ErrnoException): void {
+  // `asynq ... | head` ends the pipe early: that is no failure.
+  if (error.code === 'EPIPE') process.exit(0)
+  reportBug(error, { json: false })
+  process.exit(EXIT.BUG)
 }
 
 async function dispatch(argv: readonly string[]): Promise<void> {
@@ -52,12 +69,12 @@ async function dispatch(argv: readonly string[]): Promise<void> {
       if (options.includes('--help') || (options.includes('-h') && !ownsH)) return showHelp(id.split(':'))
       const CommandClass = await loadCommand(id)
       CommandClass.id = id
-      await new CommandClass([...normalized.args], commandConfig(table.version))._run()
+      await new CommandClass([...normalized.args], commandConfig())._run()
       return
     }
     case 'topic': {
       if (!normalized.version) return showHelp(normalized.words)
-      process.stdout.write(`asynq version ${table.version}\n`)
+      writeOut(`asynq version ${version()}\n`)
       return
     }
     case 'unknown': {
@@ -70,14 +87,14 @@ async function dispatch(argv: readonly string[]): Promise<void> {
 
 async function showHelp(words: readonly string[]): Promise<void> {
   const { helpFor } = await import('./help.js')
-  process.stdout.write(helpFor(words, process.stdout.isTTY ? process.stdout.columns : undefined))
+  writeOut(helpFor(words, outIsTerminal() ? process.stdout.columns : undefined))
 }
 
 /** What a command asks of oclif's Config. The real one reads package.json files and plug-ins for 15 ms and more. */
-function commandConfig(version: string): Command['config'] {
+function commandConfig(): Command['config'] {
   const config: Partial<Command['config']> = {
     bin: 'asynq',
-    version,
+    version: version(),
     runHook: () => Promise.resolve({ successes: [], failures: [] }),
     scopedEnvVar: () => undefined,
     scopedEnvVarKeys: () => [],

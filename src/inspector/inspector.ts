@@ -26,6 +26,7 @@ import {
   type LiveServer,
 } from './runtime.js'
 import {
+  readLeases,
   readTaskPage,
   readTasks,
   readUniqueLock,
@@ -159,6 +160,11 @@ export class Inspector {
   /** The lock of a task that was enqueued as unique; null for others. Errors as of `task`. Two round trips. */
   async uniqueLock(queue: string, id: string): Promise<UniqueLockInfo | null> {
     return readUniqueLock(this.#redis, (await this.task(queue, id)).message)
+  }
+
+  /** Until when, in Unix ms, the lease of each task runs; null where it has none. One round trip per master. */
+  leases(tasks: readonly TaskName[]): Promise<readonly (number | null)[]> {
+    return readLeases(this.#redis, tasks)
   }
 
   /**

@@ -190,6 +190,18 @@ export async function readTaskPage(
   }
 }
 
+/** Until when, in Unix ms, the lease of each task runs; null where it has none. One round trip per master. */
+export async function readLeases(
+  redis: Redis,
+  names: readonly TaskName[],
+): Promise<readonly (number | null)[]> {
+  const replies = await readAll(
+    redis,
+    names.map(({ queue, id }) => read(['ZSCORE', keys.leaseKey(queue), id])),
+  )
+  return replies.map(scoreMs)
+}
+
 /** Null for a task that was not enqueued as unique. One round trip. */
 export async function readUniqueLock(
   redis: Redis,
