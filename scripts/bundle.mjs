@@ -31,7 +31,8 @@ function loadAtFirstUse(text) {
     return `var ${name}$loaded; function ${name}$load() { return ${name}$loaded ??= ${wrapper}${required}${end}; }`
   })
   return names.reduce(
-    (code, name) => code.replace(new RegExp(`(?<![\\w$.])${name}(?![\\w$])`, 'g'), `(${name}$load())`),
+    (code, name) =>
+      code.replace(new RegExp(`(?<![\\w$])(?<!(?<!\\.\\.)\\.)${name}(?![\\w$])`, 'g'), `(${name}$load())`),
     rewritten,
   )
 }
@@ -169,14 +170,19 @@ export async function bundleCli(ids) {
   mkdirSync(OUT, { recursive: true })
   writeFileSync(join(OUT, 'package.json'), '{"type":"commonjs"}\n')
   for (const { path, text } of outputFiles) {
-    // A chunk that is loaded on demand: by require, within the same promise.
-    const required = text.replace(
-      /\bimport\(("\.\/[^"]+\.js")\)/g,
-      (_, chunk) => `Promise.resolve().then(() => require(${chunk}))`,
-    )
+    // A chunk that is loaded on demand: by require, within the same promise. One made of a CommonJS package has a
+    // default export alone; Node gives its members names.
+    const required = text.replace(/\bimport\("(\.\/[^"]+\.js)"\)/g, (_, chunk) => {
+      const { entryPoint = '', exports } = metafile.outputs[join(OUT, chunk)]
+      const isPackage = entryPoint.startsWith('node_modules/') && exports.join() === 'default'
+      const loaded = `require(${JSON.stringify(chunk)})`
+      return `Promise.resolve().then(() => ${isPackage ? `((all) => ({ ...all, default: all }))(${loaded}.default)` : loaded})`
+    })
     const commonJs = await transform(required, { format: 'cjs', platform: 'node', target: 'node20' })
     const { code } = await transform(loadAtFirstUse(commonJs.code), {
-      minify: process.env.ASYNQ_BUNDLE_READABLE === undefined,
+      // Names stay: redis-errors tells its classes by them, and a stack in a bug report should say something.
+      minifyWhitespace: true,
+      minifySyntax: true,
       ...(required.includes('__inDist') && {
         banner: 'var __inDist = (...parts) => require("node:path").join(__dirname, "..", ...parts);',
       }),

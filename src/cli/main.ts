@@ -5,7 +5,7 @@ import { EXIT } from './exit-codes.js'
 import { globalFlagEntries } from './global-flags.js'
 import { loadCommand } from './load-command.js'
 import { normalizeArgv, type FlagShape } from './normalize-argv.js'
-import { outIsTerminal, writeOut } from './output.js'
+import { flushStreams, outIsTerminal, watchStreams, writeOut } from './output.js'
 import { reportBug, reportError } from './report-error.js'
 import { version } from './version.js'
 
@@ -27,6 +27,7 @@ export async function main(argv: readonly string[]): Promise<void> {
     writeOut(`asynq version ${version()}\n`)
     return
   }
+  watchStreams()
   process.on('uncaughtException', endBadly)
   try {
     await dispatch(argv)
@@ -40,12 +41,7 @@ export async function main(argv: readonly string[]): Promise<void> {
       process.exitCode = EXIT.BUG
     }
   }
-  // What was printed must reach its reader. Linux writes at once, whatever stdout is; elsewhere pipes may lag.
-  if (process.platform !== 'linux') {
-    await Promise.all(
-      [process.stdout, process.stderr].map((stream) => new Promise((done) => stream.write('', done))),
-    )
-  }
+  await flushStreams()
   // Nothing may keep a finished command alive.
   process.exit()
 }

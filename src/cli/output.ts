@@ -1,15 +1,38 @@
 import { fstatSync, writeSync } from 'node:fs'
 
-/** Set once stdout had to be written as a stream: what comes later must queue behind it. */
-let streaming = false
+const STREAMS = ['stdout', 'stderr'] as const
+
+/** Streams that somebody asked Node for. */
+const opened = new Set<(typeof STREAMS)[number]>()
 
 /**
- * Writes to stdout. To make a stream of it costs Node 5 ms, so it is written to directly, as the stream would do; only
- * a reader that does not keep up with a pipe that must not block needs the stream.
+ * Notes who asks for `process.stdout` and `process.stderr`. Node makes them when they are asked for, which takes 5 ms,
+ * so that nothing should ask for them, not even to flush them, when nothing is in them.
  */
+export function watchStreams(): void {
+  for (const name of STREAMS) {
+    const make = Object.getOwnPropertyDescriptor(process, name)!.get!
+    Object.defineProperty(process, name, {
+      configurable: true,
+      enumerable: true,
+      get: () => {
+        opened.add(name)
+        return make.call(process) as unknown
+      },
+    })
+  }
+}
+
+/** Waits until what was printed has left the process. */
+export async function flushStreams(): Promise<void> {
+  await Promise.all([...opened].map((name) => new Promise((done) => process[name].write('', done))))
+}
+
+/** Writes to stdout without making a stream of it, unless the reader of a pipe that must not block lags behind. */
 export function writeOut(text: string): void {
   let left = Buffer.from(text)
-  if (!streaming) {
+  // What is in the stream already must come first.
+  if (!opened.has('stdout')) {
     try {
       while (left.length > 0) left = left.subarray(writeSync(1, left))
       return
@@ -18,7 +41,6 @@ export function writeOut(text: string): void {
       // `asynq ... | head` ends the pipe early: that is no failure.
       if (code === 'EPIPE') process.exit(0)
       if (code !== 'EAGAIN') throw error
-      streaming = true
     }
   }
   process.stdout.write(left)
