@@ -32,7 +32,7 @@ const dir = mkdtempSync(join(tmpdir(), 'asynq-bench-'))
 try {
   const npm = (...args: string[]) =>
     execFileSync('npm', args, { cwd: ROOT, stdio: ['ignore', 'ignore', 'inherit'] })
-  npm('pack', '--ignore-scripts', '--pack-destination', dir)
+  npm('pack', '--silent', '--ignore-scripts', '--pack-destination', dir)
   const tarball = join(
     dir,
     readdirSync(dir).find((name) => name.endsWith('.tgz'))!,
