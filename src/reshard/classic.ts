@@ -12,7 +12,7 @@ import { measureTasksScript } from '../broker/scripts/reshard-scripts.js'
 import type { Arg, Outcome, Redis, Reply } from '../redis/types.js'
 import type { ClusterNode } from '../topology/types.js'
 import { settleConflict, type Conflict } from './conflicts.js'
-import { kindOfKey } from './slot-keys.js'
+import { readKey, type KeyKind, type SlotKey } from './slot-keys.js'
 
 /** Bounds of a move. The first four may be changed while it runs. */
 export interface CopyBounds {
@@ -55,13 +55,18 @@ export class TargetFullError extends PreconditionError {}
 /** Where the adaptation starts and how far it may go down, keys per batch. */
 const FIRST_BATCH = 100
 const SMALLEST_BATCH = 10
-/** Listed at once: several batches, so that listing costs little. */
-const WINDOW_KEYS = 4000
+/** Listed at once: many batches, so that listing costs little. */
+const WINDOW_KEYS = 20_000
+/** Measured at once, while the page before is under way. */
+const PAGE_KEYS = 1000
+/** Bytes of a key that could not be measured. */
+const ASSUMED_BYTES = 1000
+const LOCK_BYTES = 100
 /** A key of that size may take this long, on top of the rest: 10 MB/s. */
 const SLOWEST_BYTES_PER_MS = 10_000
 
 interface Batch {
-  readonly keys: readonly Buffer[]
+  readonly keys: readonly SlotKey[]
   readonly bytes: number
 }
 
@@ -72,6 +77,40 @@ interface Batch {
  */
 export async function copySlot(context: CopyContext): Promise<void> {
   await new SlotCopy(context).run()
+}
+
+/** More keys than a slot can hold in the memory of one server. */
+const EVERYTHING = 1_000_000_000
+
+/** Measured keys in line, cut into batches of whatever size is right at the moment. */
+class Batches {
+  #keys: SlotKey[] = []
+  #bytes: number[] = []
+  #at = 0
+
+  get size(): number {
+    return this.#keys.length - this.#at
+  }
+
+  add(keys: readonly SlotKey[], bytes: readonly number[]): void {
+    this.#keys = [...this.#keys.slice(this.#at), ...keys]
+    this.#bytes = [...this.#bytes.slice(this.#at), ...bytes]
+    this.#at = 0
+  }
+
+  /** At least one key, however large. */
+  take(mostKeys: number, mostBytes: number): Batch | null {
+    const first = this.#at
+    if (first >= this.#keys.length) return null
+    let bytes = this.#bytes[this.#at++]!
+    while (
+      this.#at < this.#keys.length &&
+      this.#at - first < mostKeys &&
+      bytes + this.#bytes[this.#at]! <= mostBytes
+    )
+      bytes += this.#bytes[this.#at++]!
+    return { keys: this.#keys.slice(first, this.#at), bytes }
+  }
 }
 
 class SlotCopy {
@@ -90,10 +129,10 @@ class SlotCopy {
     await this.#moveAll(['lock'])
     await this.#context.beforeContainers()
     for (;;) {
-      const rest = await this.#list(1_000_000)
+      const rest = await this.#list(EVERYTHING)
       if (rest.length === 0) return
       // Whatever has come meanwhile goes first again.
-      if (rest.some((key) => kindOfKey(key) !== 'container')) {
+      if (rest.some(({ kind }) => kind !== 'container')) {
         await this.#moveAll(['task', 'other'])
         await this.#moveAll(['lock'])
       } else await this.#migrate({ keys: rest, bytes: sum(await this.#memory(rest)) })
@@ -101,29 +140,53 @@ class SlotCopy {
   }
 
   /** Everything of these kinds, window by window. What stays behind on purpose is listed along each time. */
-  async #moveAll(kinds: readonly string[]): Promise<void> {
+  async #moveAll(kinds: readonly KeyKind[]): Promise<void> {
     let heldBack = 0
     for (;;) {
       const count = heldBack + Math.max(WINDOW_KEYS, heldBack)
       const listed = await this.#list(count)
-      const keys = listed.filter((key) => kinds.includes(kindOfKey(key)))
+      const keys = listed.filter(({ kind }) => kinds.includes(kind))
       heldBack = listed.length - keys.length
-      if (keys.length > 0) await this.#moveBatches(keys, await this.#measure(keys))
-      else if (listed.length < count) return
+      if (keys.length > 0) await this.#moveKeys(keys)
+      if (listed.length < count) return
     }
   }
 
-  /** Two batches under way at once. */
-  async #moveBatches(keys: readonly Buffer[], bytes: readonly number[]): Promise<void> {
-    let at = 0
+  /** Two batches under way at once, and the next page being measured. */
+  async #moveKeys(keys: readonly SlotKey[]): Promise<void> {
+    const pages: SlotKey[][] = []
+    for (let at = 0; at < keys.length; at += PAGE_KEYS) pages.push(keys.slice(at, at + PAGE_KEYS))
+    const measured = new Map<number, Promise<readonly number[]>>()
+    const measure = (page: number) => {
+      if (page >= pages.length || measured.has(page)) return
+      const sizes = this.#measure(pages[page]!)
+      // Awaited where the page is used; until then a failure must not count as nobody's.
+      sizes.catch(() => undefined)
+      measured.set(page, sizes)
+    }
+    const queue = new Batches()
+    let nextPage = 0
+    const refill = async (): Promise<void> => {
+      const page = nextPage++
+      measure(page)
+      measure(page + 1)
+      const sizes = await measured.get(page)!
+      measured.delete(page)
+      queue.add(pages[page]!, sizes)
+    }
+    let refilling = Promise.resolve()
     const lane = async () => {
-      while (at < keys.length) {
+      for (;;) {
         const { batchKeys, batchBytes } = this.#context.bounds()
-        const most = Math.min(this.#batchKeys, batchKeys)
-        const first = at
-        let size = bytes[at++]!
-        while (at < keys.length && at - first < most && size + bytes[at]! <= batchBytes) size += bytes[at++]!
-        await this.#migrate({ keys: keys.slice(first, at), bytes: size })
+        while (queue.size < batchKeys && nextPage < pages.length) {
+          refilling = refilling.then(() =>
+            queue.size < batchKeys && nextPage < pages.length ? refill() : undefined,
+          )
+          await refilling
+        }
+        const batch = queue.take(Math.min(this.#batchKeys, batchKeys), batchBytes)
+        if (batch === null) return
+        await this.#migrate(batch)
       }
     }
     const lanes = await Promise.allSettled([lane(), lane()])
@@ -160,7 +223,7 @@ class SlotCopy {
         cause: error,
       })
     if (!message.includes('BUSYKEY')) throw error
-    const asked = batch.keys.flatMap((key): Arg[][] => [['ASKING'], ['EXISTS', key]])
+    const asked = batch.keys.flatMap((key): Arg[][] => [['ASKING'], ['EXISTS', key.name]])
     const [here, there] = await Promise.all([this.#run(source, asked), this.#run(target, asked)])
     const both = batch.keys.filter((_, at) => isOne(here[at * 2 + 1]!) && isOne(there[at * 2 + 1]!))
     for (const key of both) {
@@ -170,7 +233,7 @@ class SlotCopy {
         from: source,
         to: target,
         owner: this.#context.owner === 'source' ? 'from' : 'to',
-        key,
+        key: key.name,
         replace: this.#command([key], timeoutMs, true),
         timeoutMs: timeoutMs * 2 + 2000,
       })
@@ -179,7 +242,7 @@ class SlotCopy {
     }
   }
 
-  #command(keys: readonly Buffer[], timeoutMs: number, replace: boolean): readonly Arg[] {
+  #command(keys: readonly SlotKey[], timeoutMs: number, replace: boolean): readonly Arg[] {
     const { target, auth, clusterTls } = this.#context
     const [host, port] = migrateAddress(target, clusterTls)
     const login: Arg[] =
@@ -198,7 +261,7 @@ class SlotCopy {
       ...(replace ? ['REPLACE'] : []),
       ...login,
       'KEYS',
-      ...keys,
+      ...keys.map(({ name }) => name),
     ]
   }
 
@@ -227,40 +290,41 @@ class SlotCopy {
     if (startAt > now) await new Promise((resolve) => setTimeout(resolve, startAt - now))
   }
 
-  async #list(count: number): Promise<readonly Buffer[]> {
+  async #list(count: number): Promise<readonly SlotKey[]> {
     const { source, slot } = this.#context
     const [keys] = await this.#run(source, [['CLUSTER', 'GETKEYSINSLOT', slot, count]])
-    return value(keys!) as readonly Buffer[]
+    return (value(keys!) as readonly Buffer[]).map(readKey)
   }
 
   /** Bytes of each key: of task hashes cheaply, in one script; of others as the server estimates. */
-  async #measure(keys: readonly Buffer[]): Promise<readonly number[]> {
-    if (kindOfKey(keys[0]!) === 'lock') return keys.map(() => 100)
-    const tasks = keys.filter((key) => kindOfKey(key) === 'task').map(String)
-    const others = keys.filter((key) => kindOfKey(key) !== 'task')
-    const sizes = new Map<string, number>()
-    for (let at = 0; at < tasks.length; at += 1000) {
-      const page = tasks.slice(at, at + 1000)
-      const { args, onNoScript } = scriptCommand(measureTasksScript, page)
-      let [reply] = await this.#run(this.#context.source, [args])
+  async #measure(keys: readonly SlotKey[]): Promise<readonly number[]> {
+    const { source } = this.#context
+    const tasks = keys.flatMap(({ kind, name }) => (kind === 'task' ? [name as string] : []))
+    const rest = keys.filter(({ kind }) => kind === 'other')
+    let taskBytes: readonly number[] = []
+    if (tasks.length > 0) {
+      const { args, onNoScript } = scriptCommand(measureTasksScript, tasks)
+      let [reply] = await this.#run(source, [args])
       if (!reply!.ok && reply!.error.message.startsWith('NOSCRIPT'))
-        [reply] = await this.#run(this.#context.source, [onNoScript!])
-      // A task that went meanwhile makes the server refuse the whole page: measured again in the next window.
-      const measured = reply!.ok ? measureTasksScript.decode(reply!.value) : page.map(() => 1000)
-      page.forEach((key, n) => sizes.set(key, measured[n]! + key.length))
+        [reply] = await this.#run(source, [onNoScript!])
+      // A task that went meanwhile makes the server refuse the whole page.
+      if (reply!.ok) taskBytes = measureTasksScript.decode(reply!.value)
     }
-    const memory = await this.#memory(others)
-    others.forEach((key, n) => sizes.set(key.toString('latin1'), memory[n]!))
-    return keys.map((key) => sizes.get(String(key)) ?? sizes.get(key.toString('latin1')) ?? 1000)
+    const restBytes = await this.#memory(rest)
+    let [task, other] = [0, 0]
+    return keys.map(({ kind }) => {
+      if (kind === 'task') return taskBytes[task++] ?? ASSUMED_BYTES
+      return kind === 'other' ? restBytes[other++]! : LOCK_BYTES
+    })
   }
 
-  async #memory(keys: readonly Buffer[]): Promise<readonly number[]> {
+  async #memory(keys: readonly SlotKey[]): Promise<readonly number[]> {
     if (keys.length === 0) return []
     const replies = await this.#run(
       this.#context.source,
-      keys.map((key) => ['MEMORY', 'USAGE', key]),
+      keys.map(({ name }) => ['MEMORY', 'USAGE', name]),
     )
-    return replies.map((reply) => (reply.ok && typeof reply.value === 'number' ? reply.value : 1000))
+    return replies.map((reply) => (reply.ok && typeof reply.value === 'number' ? reply.value : ASSUMED_BYTES))
   }
 
   #run(

@@ -25,7 +25,7 @@ export interface ConflictContext {
   readonly from: ClusterNode
   readonly to: ClusterNode
   readonly owner: 'from' | 'to'
-  readonly key: Buffer
+  readonly key: string | Buffer
   /** MIGRATE of this key with REPLACE. */
   readonly replace: readonly Arg[]
   readonly timeoutMs: number
@@ -58,7 +58,7 @@ export async function settleConflict(context: ConflictContext): Promise<Conflict
 
   switch (String(type)) {
     case 'hash': {
-      if (kindOfKey(key) !== 'task') return keep(owner, 'owner')
+      if (typeof key !== 'string' || kindOfKey(key) !== 'task') return keep(owner, 'owner')
       const [ownerReal] = await ask(owner, ['HEXISTS', key, 'msg'])
       const [otherReal] = await ask(other, ['HEXISTS', key, 'msg'])
       return ownerReal === 0 && otherReal === 1 ? keep(other, 'real') : keep(owner, 'owner')

@@ -9,14 +9,22 @@
  */
 export type KeyKind = 'task' | 'other' | 'lock' | 'container'
 
-/** A key as bytes, since other programs may have any in the slot. */
-export function kindOfKey(key: Buffer): KeyKind {
-  const text = key.toString()
-  // Bytes that are no UTF-8 are none of ours.
-  if (!text.startsWith('asynq:{') || !Buffer.from(text).equals(key)) return 'other'
-  const close = text.indexOf('}:', 'asynq:{'.length)
+export interface SlotKey {
+  /** Bytes only where they are no UTF-8: such a key is none of asynq's. */
+  readonly name: string | Buffer
+  readonly kind: KeyKind
+}
+
+/** Other programs may have keys of any bytes in the slot. */
+export function readKey(bytes: Buffer): SlotKey {
+  const name = bytes.toString()
+  if (name.includes('\ufffd') && !Buffer.from(name).equals(bytes)) return { name: bytes, kind: 'other' }
+  return { name, kind: kindOfKey(name) }
+}
+
+export function kindOfKey(name: string): KeyKind {
+  const close = name.startsWith('asynq:{') ? name.indexOf('}:', 'asynq:{'.length) : -1
   if (close < 0) return 'other'
-  const rest = text.slice(close + 2)
-  if (rest.startsWith('t:')) return 'task'
-  return rest.startsWith('unique:') ? 'lock' : 'container'
+  if (name.startsWith('t:', close + 2)) return 'task'
+  return name.startsWith('unique:', close + 2) ? 'lock' : 'container'
 }
