@@ -49,13 +49,14 @@ if (modified('dist/.built') < Math.max(...sources.map(newest))) {
   if (!run(process.execPath, ['scripts/build.mjs'])) fail('the build failed: see above')
 }
 
-// What the tests and the demo run: a server, redis-cli as a judge, and openssl for throw-away certificates.
+// What the tests and the demo run: a server, redis-cli as a judge, openssl for throw-away certificates, and tmux as a terminal.
 const hasServer = () =>
   existsSync(process.env.ASYNQ_REDIS_SERVER ?? '') || onPath('redis-server') || onPath('valkey-server')
 const missing = () => [
   ...(hasServer() ? [] : ['redis-server']),
   ...(onPath('redis-cli') ? [] : ['redis-tools']),
   ...(onPath('openssl') ? [] : ['openssl']),
+  ...(onPath('tmux') ? [] : ['tmux']),
 ]
 if (missing().length > 0) {
   const wanted = `install ${missing().join(', ')} (Debian: apt-get install ${missing().join(' ')})`

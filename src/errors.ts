@@ -38,6 +38,28 @@ export class NotFoundError extends AsynqError {
   }
 }
 
+/** One or more queues that were named are not registered. */
+export class QueueNotFoundError extends NotFoundError {
+  readonly queues: readonly string[]
+
+  constructor(queues: readonly string[]) {
+    super(`no queue ${queues.map((queue) => `"${queue}"`).join(', ')}`, { queues })
+    this.queues = queues
+  }
+}
+
+/** The queue has no task of this id. */
+export class TaskNotFoundError extends NotFoundError {
+  readonly queue: string
+  readonly id: string
+
+  constructor(queue: string, id: string) {
+    super(`no task "${id}" in queue "${queue}"`, { queue, id })
+    this.queue = queue
+    this.id = id
+  }
+}
+
 /** Why one address could not be used. */
 export type ConnectFailureReason =
   | 'refused'
@@ -104,6 +126,41 @@ export class DuplicateTaskError extends PreconditionError {}
 
 /** A task with this id exists already in the queue. */
 export class TaskIdConflictError extends PreconditionError {}
+
+/** The state of a task, or the place where it stands, does not allow what was asked. */
+export class TaskStateError extends PreconditionError {
+  /** A `TaskState`. */
+  readonly state: string
+
+  constructor(
+    message: string,
+    task: { readonly queue: string; readonly id: string; readonly state: string },
+  ) {
+    super(message, task)
+    this.state = task.state
+  }
+}
+
+/** The queue holds tasks, so it is not removed. */
+export class QueueNotEmptyError extends PreconditionError {
+  constructor(queue: string, why: string) {
+    super(`queue "${queue}" ${why}`, { queue })
+  }
+}
+
+/** The queue is paused already. */
+export class QueuePausedError extends PreconditionError {
+  constructor(queue: string) {
+    super(`queue "${queue}" is already paused`, { queue })
+  }
+}
+
+/** The queue is not paused, so it cannot be resumed. */
+export class QueueNotPausedError extends PreconditionError {
+  constructor(queue: string) {
+    super(`queue "${queue}" is not paused`, { queue })
+  }
+}
 
 /** A stored message or a server reply does not decode. */
 export class ProtocolError extends AsynqError {

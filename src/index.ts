@@ -17,7 +17,22 @@ export { Server, defaultRetryDelayMs, type ServerOptions, type ServerState } fro
 export type { Aggregate } from './server/aggregator.js'
 export { ServeMux, type Middleware } from './server/serve-mux.js'
 export * from './server/types.js'
+export { Semaphore, type SemaphoreHolder } from './server/semaphore.js'
+export {
+  Scheduler,
+  type EnqueueOutcome,
+  type SchedulerOptions,
+  type SchedulerState,
+} from './scheduler/scheduler.js'
+export {
+  PeriodicTaskManager,
+  type PeriodicTask,
+  type PeriodicTaskManagerOptions,
+} from './scheduler/periodic-task-manager.js'
+export { parseSchedule, type Schedule } from './scheduler/schedule.js'
+export { formatTaskOptions, parseTaskOptions, type TaskOptions } from './scheduler/task-options.js'
 export { Broker, type Held, type NewMessage, type Placement } from './broker/broker.js'
 export { GroupBroker, type AggregationRule, type AggregationSet } from './broker/group-broker.js'
 export { SchedulerRegistry } from './broker/scheduler-registry.js'
-export { Inspector, type DayStats, type QueueInfo, type TaskInfo } from './inspector/inspector.js'
+export * from './inspector/inspector.js'
+export { oldestActiveSinceMs } from './inspector/runtime.js'

@@ -37,6 +37,8 @@ import {
 
 /** How long a worker owns a task before the recoverer may take it, in s (asynq v0.26). */
 export const LEASE_SEC = 30
+/** How long, in s, what a server publishes outlives its last heartbeat (asynq v0.26). */
+export const SERVER_TTL_SEC = 10
 /** How long daily counters are kept, in s: 90 days. */
 const COUNTERS_KEPT_SEC = 90 * 24 * 3600
 
@@ -205,14 +207,22 @@ export class Broker {
     if (outcome === 'not-active') throw notActive(message)
   }
 
-  /** Deletes up to 100 tasks that have been archived for over 90 days, or are past the newest 9,999. */
-  async trimArchive(queue: string): Promise<void> {
-    await this.#run(trimArchiveScript, {
-      queue,
-      cutoffSec: nowSec(this.#clock) - ARCHIVE_KEPT_SEC,
-      keep: ARCHIVE_MOST - 1,
-      most: BATCH,
-    })
+  /**
+   * Deletes the tasks that have been archived for over 90 days, or are past the newest 9,999, 100 at a time.
+   * @returns how many went.
+   */
+  async trimArchive(queue: string): Promise<number> {
+    const cutoffSec = nowSec(this.#clock) - ARCHIVE_KEPT_SEC
+    for (let deleted = 0; ;) {
+      const count = await this.#run(trimArchiveScript, {
+        queue,
+        cutoffSec,
+        keep: ARCHIVE_MOST - 1,
+        most: BATCH,
+      })
+      deleted += count
+      if (count < BATCH) return deleted
+    }
   }
 
   /** Moves everything that is due from scheduled and retry to where it waits. @returns how many tasks moved. */
@@ -281,13 +291,13 @@ export class Broker {
   }
 
   /**
-   * Publishes a server and the tasks in its hands for `ttlSec`. The registries live in other slots, so the three writes
+   * Publishes a server and the tasks in its hands for 10 s. The registries live in other slots, so the three writes
    * are not one: readers skip members whose info is not there.
    */
-  async writeServerState(server: ServerInfo, workers: readonly WorkerInfo[], ttlSec: number): Promise<void> {
+  async writeServerState(server: ServerInfo, workers: readonly WorkerInfo[]): Promise<void> {
     const { host, pid, serverId } = server
     const [serverKey, workersHash] = [serverInfoKey(host, pid, serverId), workersKey(host, pid, serverId)]
-    const expirySec = nowSec(this.#clock) + ttlSec
+    const expirySec = nowSec(this.#clock) + SERVER_TTL_SEC
     const outcomes = await this.#redis.sendAll([
       { key: SERVERS_KEY, args: ['ZADD', SERVERS_KEY, expirySec, serverKey], idempotent: true },
       { key: WORKERS_KEY, args: ['ZADD', WORKERS_KEY, expirySec, workersHash], idempotent: true },
@@ -295,7 +305,7 @@ export class Broker {
         ...scriptCommand(writeServerStateScript, {
           serverKey,
           workersKey: workersHash,
-          ttlSec,
+          ttlSec: SERVER_TTL_SEC,
           info: encodeServerInfo(server),
           workers: workers.map((worker) => [worker.taskId, encodeWorkerInfo(worker)] as const),
         }),

@@ -1,6 +1,6 @@
 import { nowSec, systemClock, type Clock } from '../clock.js'
 import type { Command, Redis } from '../redis/types.js'
-import { schedulerEntriesKey, SCHEDULERS_KEY } from '../wire/keys.js'
+import { schedulerEntriesKey, schedulerHistoryKey, SCHEDULERS_KEY } from '../wire/keys.js'
 import {
   encodeSchedulerEnqueueEvent,
   encodeSchedulerEntry,
@@ -57,6 +57,16 @@ export class SchedulerRegistry {
       event: encodeSchedulerEnqueueEvent(event),
       keep: EVENTS_KEPT,
     })
+  }
+
+  /** Forgets when periodic tasks were enqueued. */
+  async clearHistory(entryIds: readonly string[]): Promise<void> {
+    await this.#all(
+      entryIds.map((id) => {
+        const key = schedulerHistoryKey(id)
+        return { key, args: ['DEL', key], idempotent: true }
+      }),
+    )
   }
 
   async #all(commands: readonly Command[]): Promise<void> {

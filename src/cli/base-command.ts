@@ -1,18 +1,34 @@
 import { Command, Flags, type Interfaces } from '@oclif/core'
-import { AsynqError, UsageError } from '../errors.js'
+import { AsynqError, PreconditionError, UsageError } from '../errors.js'
 import type { ConnectionOptions, Redis } from '../redis/types.js'
-import { FORMATS, renderListing, type Format, type Listing } from '../render/listing.js'
+import {
+  DOCUMENT_FORMATS,
+  documentRenderer,
+  type DocumentFormat,
+  type DocumentRenderer,
+} from '../render/document.js'
+import {
+  FORMATS,
+  TIME_FORMATS,
+  renderListing,
+  type Format,
+  type Listing,
+  type TimeFormat,
+} from '../render/listing.js'
+import type { AuditLog } from './audit-log.js'
 import { readConfig } from './config-file.js'
-import { connectionOptions, mergeSettings } from './connection-options.js'
+import { connectionOptions, describeTarget, goCompat, mergeSettings } from './connection-options.js'
+import { parseDuration } from '../units.js'
 import { EXIT, MONITORING_EXIT, monitoringExit } from './exit-codes.js'
 import { globalFlagEntries, type GlobalFlag, type Settings } from './global-flags.js'
+import type { OutFile } from './out-file.js'
 import { reportBug, reportError } from './report-error.js'
 import type { ItemResult } from './results.js'
 
 /** What a command may do: asserted by tests, shown in help. */
 export type Impact = 'read' | 'write' | 'topology' | 'offline' | 'local'
 
-function oclifFlag({ kind, char, aliases, description, value, group }: GlobalFlag) {
+function oclifFlag({ kind, char, aliases, description, value, group, setting }: GlobalFlag) {
   const common = {
     description,
     helpGroup: group,
@@ -22,7 +38,7 @@ function oclifFlag({ kind, char, aliases, description, value, group }: GlobalFla
   }
   switch (kind) {
     case 'boolean':
-      return Flags.boolean(common)
+      return Flags.boolean({ ...common, allowNo: setting })
     case 'string':
       return Flags.string(common)
     case 'strings':
@@ -42,6 +58,8 @@ export abstract class BaseCommand extends Command {
   static clusterOnly = false
   /** Commands that judge (health, doctor) end with 0 ok, 1 warning, 2 critical, 3 unknown, and nothing else. */
   static monitoring = false
+  /** Whether --watch makes sense: the command prints a state, and changes nothing. */
+  static watchable = false
   /** Whether the time-out bounds the whole command. Commands that run for long bound each call instead. */
   protected oneShot = true
 
@@ -49,20 +67,35 @@ export abstract class BaseCommand extends Command {
   protected args: Record<string, unknown> = {}
   /** All positional arguments, also those past the declared ones. */
   protected rest: readonly string[] = []
+  /** Items changed, for the audit log; null until it is known. */
+  protected affected: number | null = null
   #settings: Settings | undefined
   /** Data went out already: an error document behind it would break whoever parses it. */
   #printed = false
+  #renderDocument: DocumentRenderer | undefined
+  #outFile: OutFile | undefined
+  #audit: { readonly log: AuditLog; readonly startedMs: number } | undefined
+  /** Under --watch: what was printed of the frame in hand, and the connection that all frames share. */
+  #frame: { text: string; readonly seq: number } | undefined
+  #shared: Redis | undefined
 
   /** What the command does. Its exit code is 0 unless it throws or sets `process.exitCode`. */
   protected abstract execute(): Promise<void>
+
+  /** What it may do with the flags given: for commands that change something only when told to. */
+  protected effectiveImpact(): Impact {
+    return (this.ctor as typeof BaseCommand).impact
+  }
 
   override async run(): Promise<void> {
     const parsed = await this.parse(this.ctor)
     this.flags = parsed.flags
     this.args = parsed.args
     this.rest = parsed.argv as string[]
-    this.format()
-    await this.execute()
+    await this.#prepareOutput()
+    await this.#guardWrites()
+    if (this.#base('watch') === true) await this.#watch()
+    else await this.execute()
   }
 
   /** Settings from flags, environment and config file; read once. */
@@ -81,18 +114,42 @@ export abstract class BaseCommand extends Command {
 
   protected async connectionOptions(): Promise<ConnectionOptions> {
     const { clusterOnly } = this.ctor as typeof BaseCommand
-    return { ...connectionOptions(await this.settings(), { cluster: clusterOnly }), oneShot: this.oneShot }
+    const settings = await this.settings()
+    const impact = this.effectiveImpact()
+    return {
+      ...connectionOptions(settings, { cluster: clusterOnly }),
+      oneShot: this.oneShot && this.#base('watch') !== true,
+      // A command that only looks cannot write, whatever a mistake in it would have it do.
+      readOnly: settings.read_only === true || impact === 'read' || impact === 'offline',
+    }
   }
 
   /** Runs `work` with an open connection and closes it whatever happens. */
   protected async withRedis<T>(work: (redis: Redis) => Promise<T>): Promise<T> {
-    const options = await this.connectionOptions()
-    const { openRedis } = await import('../redis/connect.js')
-    const redis = await openRedis(options)
+    if (this.#shared) return work(this.#shared)
+    const redis = await this.#open()
+    if (this.#frame) {
+      this.#shared = redis
+      return work(redis)
+    }
     try {
       return await work(redis)
     } finally {
       await redis.close()
+    }
+  }
+
+  /** Lets Ctrl-C end long work between two steps; a second one ends the process at once. */
+  protected async interruptible<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    const stop = new AbortController()
+    const onSignal = () => stop.abort()
+    process.once('SIGINT', onSignal)
+    process.once('SIGTERM', onSignal)
+    try {
+      return await work(stop.signal)
+    } finally {
+      process.off('SIGINT', onSignal)
+      process.off('SIGTERM', onSignal)
     }
   }
 
@@ -104,34 +161,65 @@ export abstract class BaseCommand extends Command {
     return format
   }
 
+  /** The format of the document that is wanted; null when text for people is. */
+  #documentFormat(): DocumentFormat | null {
+    const format = this.format()
+    return (
+      DOCUMENT_FORMATS.find((known) => known === format) ??
+      (this.#base('query') === undefined ? null : 'json')
+    )
+  }
+
+  /** Whether a document is wanted, in any of its forms. */
   protected get json(): boolean {
-    return this.flags['json'] === true || this.flags['output'] === 'json'
+    return this.#documentFormat() !== null
+  }
+
+  /** Whether a table is wanted just as the command makes it, with nothing said about columns or rows. */
+  protected get plain(): boolean {
+    return (
+      this.format() === 'table' &&
+      !this.json &&
+      ['columns', 'sort', 'filter', 'limit'].every((flag) => this.#base(flag) === undefined)
+    )
+  }
+
+  /** Whether nobody is to be asked: said so, or a script written for Go's CLI. */
+  protected get yes(): boolean {
+    return this.flags['yes'] === true || goCompat(process.env)
+  }
+
+  protected get dryRun(): boolean {
+    return this.flags['dry-run'] === true
   }
 
   protected async printListing<Row>(listing: Listing<Row>): Promise<void> {
-    const limit = this.flags['limit'] as string | undefined
-    if (limit !== undefined && !/^\d{1,9}$/.test(limit))
-      throw new UsageError(`limit: "${limit}" is not a whole number`)
-    const text = await renderListing(listing, {
-      format: this.format(),
-      width: terminalWidth(),
-      header: this.flags['no-header'] !== true,
-      bold: await this.#bold(),
-      columns: (this.flags['columns'] as string | undefined)?.split(','),
-      sort: this.flags['sort'] as string | undefined,
-      filters: this.flags['filter'] as string[] | undefined,
-      limit: limit === undefined ? undefined : Number(limit),
-    })
-    this.#printed = true
-    process.stdout.write(text)
+    const limit = this.#base('limit') as string | undefined
+    this.print(
+      await renderListing(listing, {
+        format: this.format(),
+        width: this.terminalWidth(),
+        header: this.flags['no-header'] !== true,
+        bold: await this.bold(),
+        columns: (this.flags['columns'] as string | undefined)?.split(','),
+        sort: this.flags['sort'] as string | undefined,
+        filters: this.flags['filter'] as string[] | undefined,
+        limit: limit === undefined ? undefined : Number(limit),
+        query: this.#base('query') as string | undefined,
+        time: this.#base('time') as TimeFormat | undefined,
+        raw: this.#base('raw') === true,
+        stamp: this.#frame && { seq: this.#frame.seq },
+      }),
+    )
   }
 
   /** One line for each item that was done on stdout, one for each failure of several on stderr. */
   printResults(results: readonly ItemResult[], done: (item: ItemResult['item']) => string): void {
+    if (!this.dryRun) this.affected = results.filter(({ error }) => error === null).length
     if (this.json) {
-      this.#printed = true
       this.printDocument({
         schema: 'asynq/results/v1',
+        ...(this.dryRun && { dryRun: true }),
         results: results.map(({ item, error }) => ({
           ...item,
           ok: error === null,
@@ -140,18 +228,31 @@ export abstract class BaseCommand extends Command {
       })
     }
     for (const { item, error } of results) {
-      if (error === null && !this.json) process.stdout.write(`${done(item)}\n`)
+      if (error === null && !this.json) this.print(`${done(item)}\n`)
       else if (error && results.length > 1) this.note(error.message)
     }
   }
 
+  /** @param document with its `schema` in front. */
   protected printDocument(document: object): void {
-    process.stdout.write(`${JSON.stringify(document, null, 2)}\n`)
+    const { schema, ...rest } = document as { readonly schema?: string }
+    const stamped = this.#frame ? { schema, seq: this.#frame.seq, ...rest } : document
+    this.print(this.#renderDocument!(stamped))
+  }
+
+  /** Data: to stdout, or to the file that --out names. */
+  protected print(text: string): void {
+    this.#printed = true
+    if (this.#frame) this.#frame.text += text
+    else if (this.#outFile) this.#outFile.write(text)
+    else process.stdout.write(text)
   }
 
   /** A remark for people; never data. */
   protected note(line: string): void {
-    process.stderr.write(`${line}\n`)
+    if (this.#base('quiet') === true) return
+    if (this.#frame && process.stdout.isTTY) this.#frame.text += `${line}\n`
+    else process.stderr.write(`${line}\n`)
   }
 
   protected override catch(error: Error & { oclif?: { exit?: number } }): Promise<void> {
@@ -162,7 +263,7 @@ export abstract class BaseCommand extends Command {
       ? new UsageError(error.message.split('\n')[0]!.replace(/^(\w)/, (c) => c.toLowerCase()))
       : error
     const { monitoring } = this.ctor as typeof BaseCommand
-    const asked = this.argv.includes('--json') || /(^|,)(--output|-o),json(,|$)/.test(this.argv.join(','))
+    const asked = /(^|,)(--json|(--output|-o),(json|jsonl|yaml))(,|$)/.test(this.argv.join(','))
     if (shown instanceof AsynqError) {
       const help =
         shown.code === 'USAGE'
@@ -177,16 +278,148 @@ export abstract class BaseCommand extends Command {
     return Promise.resolve()
   }
 
-  async #bold(): Promise<(text: string) => string> {
-    if (!process.stdout.isTTY || this.flags['no-color'] === true || (process.env['NO_COLOR'] ?? '') !== '') {
-      return (text) => text
+  protected override async finally(): Promise<void> {
+    try {
+      // What was printed is complete as far as the command got: a file with it is as good as a pipe.
+      if (this.#printed) this.#outFile?.commit()
+      else this.#outFile?.discard()
+      await this.#recordAudit()
+    } catch (error) {
+      await this.catch(error as Error)
     }
+  }
+
+  protected async bold(): Promise<(text: string) => string> {
+    const plain = !process.stdout.isTTY || this.#outFile !== undefined || this.flags['no-color'] === true
+    if (plain || (process.env['NO_COLOR'] ?? '') !== '') return (text) => text
     const { default: chalk } = await import('chalk')
     return chalk.bold
   }
-}
 
-/** Null when stdout is no terminal. */
-function terminalWidth(): number | null {
-  return process.stdout.isTTY ? process.stdout.columns || 80 : null
+  /** Null when data goes to no terminal. */
+  protected terminalWidth(): number | null {
+    return process.stdout.isTTY && !this.#outFile ? process.stdout.columns || 80 : null
+  }
+
+  /** A global flag, unless the command has one of that name with a meaning of its own. */
+  #base(flag: string): unknown {
+    return flag in ((this.ctor as typeof BaseCommand).flags ?? {}) ? undefined : this.flags[flag]
+  }
+
+  async #prepareOutput(): Promise<void> {
+    const { watchable, id } = this.ctor as typeof BaseCommand
+    const format = this.#documentFormat()
+    const limit = this.#base('limit') as string | undefined
+    if (limit !== undefined && !/^\d{1,9}$/.test(limit))
+      throw new UsageError(`limit: "${limit}" is not a whole number`)
+    const time = this.#base('time') as string | undefined
+    if (time !== undefined && !TIME_FORMATS.some((known) => known === time))
+      throw new UsageError(`time "${time}" is unknown: use ${TIME_FORMATS.join(', ')}`)
+    const watching = this.#base('watch') === true
+    if (watching && !watchable)
+      throw new UsageError(`--watch does not go with "${id.replaceAll(':', ' ')}": it does not show a state`)
+    if (!watching && this.#base('interval') !== undefined && !('rates' in this.flags))
+      throw new UsageError('--interval goes with --watch')
+    if (format) {
+      this.#renderDocument = await documentRenderer({
+        format,
+        query: this.#base('query') as string | undefined,
+        raw: this.#base('raw') === true,
+        whole: watching,
+      })
+    }
+    const out = this.#base('out') as string | undefined
+    if (out !== undefined) {
+      if (watching) throw new UsageError('--watch and --out exclude each other: the file would never be done')
+      const { OutFile: File } = await import('./out-file.js')
+      this.#outFile = new File(out)
+    }
+  }
+
+  /** Refuses writes in read-only mode, and opens the audit log, before anything is sent. */
+  async #guardWrites(): Promise<void> {
+    const impact = this.effectiveImpact()
+    if (impact !== 'write' && impact !== 'topology') return
+    const settings = await this.settings()
+    const name = this.id?.replaceAll(':', ' ') ?? ''
+    if (settings.read_only === true && !this.dryRun)
+      throw new PreconditionError(`read-only: "${name}" would change something, so it is not done`)
+    const path = settings.audit_log as string | undefined
+    if (path === undefined) return
+    const { AuditLog: Log } = await import('./audit-log.js')
+    this.#audit = { log: new Log(path), startedMs: Date.now() }
+  }
+
+  async #recordAudit(): Promise<void> {
+    if (!this.#audit) return
+    const { log, startedMs } = this.#audit
+    this.#audit = undefined
+    const { redactArgs, whoAndWhere } = await import('./audit-log.js')
+    log.write({
+      at: new Date(startedMs).toISOString(),
+      ...whoAndWhere(process.env),
+      context: (this.flags['context'] as string | undefined) ?? (process.env['ASYNQ_CONTEXT'] || null),
+      target: describeTarget((await this.connectionOptions()).target),
+      command: this.id?.replaceAll(':', ' ') ?? '',
+      args: redactArgs(this.argv),
+      dryRun: this.dryRun,
+      affected: this.dryRun ? 0 : this.affected,
+      exit: Number(process.exitCode ?? 0),
+      reason: (this.flags['reason'] as string | undefined) ?? null,
+      ms: Date.now() - startedMs,
+    })
+  }
+
+  async #open(): Promise<Redis> {
+    const options = await this.connectionOptions()
+    const { openRedis } = await import('../redis/connect.js')
+    if (this.#base('debug') !== true) return openRedis(options)
+    const debug = (line: string) => void process.stderr.write(`debug: ${line}\n`)
+    const started = performance.now()
+    debug(
+      `connecting to ${describeTarget(options.target)}${options.tls ? ' over TLS' : ''}${
+        options.username === undefined ? '' : ` as ${options.username}`
+      }${options.password === undefined ? '' : ', password ***'}, time-out ${options.timeoutMs} ms${options.readOnly ? ', read-only' : ''}`,
+    )
+    const redis = await openRedis(options)
+    debug(`connected in ${(performance.now() - started).toFixed(1)} ms`)
+    const { TracedRedis } = await import('../redis/traced.js')
+    return new TracedRedis(redis, debug)
+  }
+
+  async #watch(): Promise<void> {
+    const intervalMs = parseDuration((this.flags['interval'] as string | undefined) ?? '2s', 'interval')
+    if (intervalMs < 100) throw new UsageError('interval: must be at least 100ms')
+    const { watch } = await import('./watch.js')
+    const title = `Every ${(this.flags['interval'] as string | undefined) ?? '2s'}: ${this.config.bin} ${this.id?.replaceAll(':', ' ') ?? ''}`
+    const drop = async () => {
+      const redis = this.#shared
+      this.#shared = undefined
+      await redis?.close()
+    }
+    try {
+      const signal = await watch({
+        intervalMs,
+        title,
+        frame: async (seq) => {
+          const frame = { text: '', seq }
+          this.#frame = frame
+          try {
+            await this.execute()
+          } catch (error) {
+            // What passes is shown and tried again; what was wrong from the start is not.
+            if (!(error instanceof AsynqError) || error.code === 'USAGE') throw error
+            if (seq === 1 && error.code !== 'PARTIAL') throw error
+            if (error.code === 'UNAVAILABLE') await drop()
+            this.note(`Error: ${error.message}`)
+          }
+          return frame.text
+        },
+      })
+      process.exitCode = signal === 'SIGINT' ? EXIT.INTERRUPTED : 143
+    } finally {
+      this.#frame = undefined
+      await drop()
+    }
+  }
 }

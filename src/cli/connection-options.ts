@@ -3,7 +3,7 @@ import { UsageError } from '../errors.js'
 import { formatAddress, parseHostPort } from '../redis/address.js'
 import type { ConnectionOptions, HostPort, Target, TlsOptions } from '../redis/types.js'
 import { parseUri } from '../redis/uri.js'
-import { parseDuration } from './duration.js'
+import { parseDuration } from '../units.js'
 import { envName, globalFlagEntries, type GlobalFlagName, type Settings } from './global-flags.js'
 
 export const DEFAULT_URI = '127.0.0.1:6379'
@@ -11,19 +11,38 @@ export const DEFAULT_CLUSTER_ADDRS = [7000, 7001, 7002, 7003, 7004, 7005]
   .map((port) => `127.0.0.1:${port}`)
   .join(',')
 
+/** Variables of Go's CLI: the names of its flags, without a prefix. Read with ASYNQ_LEGACY_ENV=1 alone. */
+const LEGACY_ENV: readonly GlobalFlagName[] = [
+  'uri',
+  'db',
+  'password',
+  'username',
+  'cluster',
+  'cluster_addrs',
+  'tls',
+  'tls_server',
+  'insecure',
+]
+
 /** Merges by precedence: flag, environment, config file. An empty variable counts as not set. */
 export function mergeSettings(flags: Settings, env: NodeJS.ProcessEnv, config: Settings): Settings {
   const merged: Partial<Record<GlobalFlagName, string | boolean | readonly string[]>> = { ...config }
+  const legacy = env['ASYNQ_LEGACY_ENV'] === '1' || goCompat(env)
   for (const [name, { kind, setting }] of globalFlagEntries) {
-    const text = setting ? env[envName(name)] : undefined
-    if (text !== undefined && text !== '') {
-      if (kind === 'boolean') merged[name] = parseBoolean(text, envName(name))
+    const variables = [envName(name), ...(legacy && LEGACY_ENV.includes(name) ? [name.toUpperCase()] : [])]
+    const variable = variables.find((known) => (env[known] ?? '') !== '')
+    const text = setting && variable !== undefined ? env[variable] : undefined
+    if (variable !== undefined && text !== undefined) {
+      if (kind === 'boolean') merged[name] = parseBoolean(text, variable)
       else merged[name] = kind === 'strings' ? text.split(',') : text
     }
     if (flags[name] !== undefined) merged[name] = flags[name]
   }
   return merged
 }
+
+/** Whether scripts written for Go's CLI are to go on working: no questions it did not ask, its variables. */
+export const goCompat = (env: NodeJS.ProcessEnv): boolean => env['ASYNQ_GO_COMPAT'] === '1'
 
 function parseBoolean(text: string, what: string): boolean {
   if (/^(1|t|true)$/i.test(text)) return true
@@ -89,6 +108,20 @@ export function connectionOptions(
     ...(tls && { tls }),
     ...(natMap.size > 0 && { natMap }),
     timeoutMs,
+  }
+}
+
+/** Addresses of a target as text. Holds no secrets. */
+export function describeTarget(target: Target): string {
+  switch (target.kind) {
+    case 'single':
+      return formatAddress(target)
+    case 'socket':
+      return target.path
+    case 'sentinel':
+      return `master "${target.masterName}" by Sentinels ${target.sentinels.map(formatAddress).join(',')}`
+    case 'cluster':
+      return `cluster ${target.nodes.map(formatAddress).join(',')}`
   }
 }
 

@@ -9,12 +9,15 @@ export interface GlobalFlag {
   readonly description: string
   /** Shown in help. */
   readonly value?: string
-  readonly group: 'CONNECTION' | 'OUTPUT'
+  readonly group: 'CONNECTION' | 'SAFETY' | 'OUTPUT'
   /** May also come from the environment and the config file. */
   readonly setting: boolean
+  /** A flag that takes the value of this one when it is given one: `--watch=5s` is `--watch --interval 5s`. */
+  readonly valueTo?: string
 }
 
 const connection = { group: 'CONNECTION', setting: true } as const
+const safety = { group: 'SAFETY', setting: true } as const
 const output = { group: 'OUTPUT', setting: false } as const
 
 export const GLOBAL_FLAGS = {
@@ -120,28 +123,96 @@ export const GLOBAL_FLAGS = {
     value: 'FILE',
     description: 'config file [$HOME/.asynq.yaml, .yml or .json]',
   },
+  read_only: {
+    ...safety,
+    kind: 'boolean',
+    aliases: ['read-only'],
+    description: 'refuse every command that changes something, before anything is sent',
+  },
+  audit_log: {
+    ...safety,
+    kind: 'string',
+    aliases: ['audit-log'],
+    value: 'FILE',
+    description: 'append a line of JSON to FILE for every command that changes something',
+  },
+  reason: {
+    ...safety,
+    setting: false,
+    kind: 'string',
+    value: 'TEXT',
+    description: 'why, for the audit log',
+  },
   output: {
     ...output,
     kind: 'string',
     char: 'o',
     value: 'FORMAT',
-    description: 'table, wide, json, yaml, csv or name [table]',
+    description: 'table, wide, json, jsonl, yaml, csv or name [table]',
   },
   json: { ...output, kind: 'boolean', description: 'the same as --output json' },
-  columns: { ...output, kind: 'string', value: 'A,B', description: 'columns to print, in this order' },
+  columns: {
+    ...output,
+    kind: 'string',
+    value: 'A,B',
+    description: 'columns to print, in this order; "help" lists them',
+  },
   sort: {
     ...output,
     kind: 'string',
-    value: '[-]COLUMN',
-    description: 'sort by a column; "-" for descending',
+    value: '[-]COLUMN,...',
+    description: 'sort by columns; "-" for descending',
   },
   filter: {
     ...output,
     kind: 'strings',
     value: 'EXPR',
-    description: 'rows to keep: column=glob, column!=glob, column>number, column<number; repeated = and',
+    description:
+      'rows to keep: column=glob, column!=glob, column>value, column<value, as in latency>5m; repeated = and',
   },
   limit: { ...output, kind: 'string', value: 'N', description: 'print at most N rows' },
+  query: {
+    ...output,
+    kind: 'string',
+    value: 'JMESPATH',
+    description: 'print what this selects from the JSON document',
+  },
+  raw: {
+    ...output,
+    kind: 'boolean',
+    description: 'durations in ms, sizes in bytes; with --query texts without quotes',
+  },
+  time: {
+    ...output,
+    kind: 'string',
+    value: 'FORMAT',
+    description: 'how tables show times: relative, iso or unix [iso]',
+  },
+  out: {
+    ...output,
+    kind: 'string',
+    value: 'FILE',
+    description: 'write the data to FILE, as a whole or not at all',
+  },
+  watch: {
+    ...output,
+    kind: 'boolean',
+    char: 'w',
+    valueTo: 'interval',
+    description: 'print again and again until Ctrl-C; --watch=5s sets the interval',
+  },
+  interval: {
+    ...output,
+    kind: 'string',
+    value: 'DURATION',
+    description: 'time between two prints of --watch [2s]',
+  },
+  quiet: { ...output, kind: 'boolean', description: 'no remarks on stderr, errors only' },
+  debug: {
+    ...output,
+    kind: 'boolean',
+    description: 'say on stderr what was sent where and how long it took; never values or secrets',
+  },
   'no-header': { ...output, kind: 'boolean', aliases: ['no_header'], description: 'leave out the header' },
   'no-color': {
     ...output,

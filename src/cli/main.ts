@@ -5,13 +5,17 @@ import { globalFlagEntries } from './global-flags.js'
 import { normalizeArgv, type CommandShape, type FlagShape } from './normalize-argv.js'
 import { reportBug, reportError } from './report-error.js'
 
-const GLOBALS: readonly FlagShape[] = globalFlagEntries.map(([name, { kind, char, aliases }]) => ({
-  name,
-  chars: char === undefined ? [] : [char],
-  names: [name, ...(aliases ?? [])],
-  boolean: kind === 'boolean',
-  multiple: kind === 'strings',
-}))
+const GLOBALS: readonly FlagShape[] = globalFlagEntries.map(
+  ([name, { kind, char, aliases, setting, valueTo }]) => ({
+    name,
+    chars: char === undefined ? [] : [char],
+    names: [name, ...(aliases ?? [])],
+    boolean: kind === 'boolean',
+    multiple: kind === 'strings',
+    negatable: kind === 'boolean' && setting,
+    ...(valueTo !== undefined && { valueTo }),
+  }),
+)
 
 /** The whole program: arguments in, exit code out. `root` is the package's folder. */
 export async function main(argv: readonly string[], root: string): Promise<void> {

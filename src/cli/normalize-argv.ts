@@ -2,7 +2,8 @@
  * Turns the arguments that Go's CLI (cobra) takes into those that oclif takes. Pure.
  *
  *   flags before or inside the command   -> behind it
- *   --flag=true, --flag=false (booleans) -> --flag, nothing
+ *   --flag=true, --flag=false (booleans) -> --flag, nothing (or --no-flag)
+ *   --watch=5s, -w 5s                    -> --watch --interval 5s
  *   a scalar flag given twice            -> the last one
  *   --                                   -> everything after it stays as it is
  */
@@ -13,6 +14,10 @@ export interface FlagShape {
   readonly names: readonly string[]
   readonly boolean: boolean
   readonly multiple: boolean
+  /** Off is said by `--no-NAME`, since a config file may have it on. */
+  readonly negatable?: boolean
+  /** The flag that takes a value given to this one. */
+  readonly valueTo?: string
 }
 
 export interface CommandShape {
@@ -29,6 +34,7 @@ export type Normalized =
 
 const TRUE = /^(1|t|true)$/i
 const FALSE = /^(0|f|false)$/i
+const DURATION = /^[\d.]+(ms|s|m|h)$/
 
 export function normalizeArgv(
   argv: readonly string[],
@@ -96,16 +102,27 @@ function normalizeFlags(tokens: readonly string[], flags: readonly FlagShape[]):
     if (token === '--') break
     const flag = token.startsWith('-') && token !== '-' ? findFlag(token, flags) : undefined
     if (!flag) {
-      out.push([token])
+      const negated = flags.find(
+        ({ negatable, names }) => negatable && names.some((name) => token === `--no-${name}`),
+      )
+      if (negated) put(negated, `--no-${negated.name}`)
+      else out.push([token])
       continue
     }
     const equals = token.indexOf('=')
     if (flag.boolean) {
       const value = equals < 0 ? 'true' : token.slice(equals + 1)
+      const target = flags.find(({ name }) => name === flag.valueTo)
       // Neither true nor false: left to the parser, which refuses it.
       if (TRUE.test(value)) put(flag, `--${flag.name}`)
-      else if (FALSE.test(value)) put(flag)
-      else out.push([token])
+      else if (FALSE.test(value)) put(flag, ...(flag.negatable ? [`--no-${flag.name}`] : []))
+      else if (!target) out.push([token])
+      else {
+        put(flag, `--${flag.name}`)
+        put(target, `--${target.name}`, value)
+      }
+      if (target && equals < 0 && DURATION.test(tokens[at + 1] ?? ''))
+        put(target, `--${target.name}`, tokens[++at]!)
     } else if (equals >= 0) {
       put(flag, `--${flag.name}`, token.slice(equals + 1))
     } else if (!token.startsWith('--') && token.length > 2) {

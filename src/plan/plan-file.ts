@@ -6,11 +6,12 @@
 import { createHash } from 'node:crypto'
 import { AsynqError, UsageError } from '../errors.js'
 import { SLOT_COUNT, type SlotRange } from '../topology/types.js'
-import { canonicalJson, jsonDepth, prettyCanonicalJson, type Json } from './canonical-json.js'
+import { canonicalJson, prettyCanonicalJson, type Json } from './canonical-json.js'
 import { fingerprint } from './fingerprint.js'
 import type { Goal, Metric } from './goal.js'
 import { METRIC_NOUN, type Plan, type RiskCode, type Unmet, type UnmetCode } from './plan.js'
 import type { Why } from './placement.js'
+import { checkShape, parseSized, type Shape } from './shape.js'
 import { ownersOf, type NodeId, type Snapshot } from './snapshot.js'
 
 export const PLAN_KIND = 'asynq-reshard-plan'
@@ -242,17 +243,7 @@ function checksumOf(content: Readonly<Record<string, Json>>): string {
  * @throws {AsynqError} code `STALE`: the content is not what the checksum was made of, so the file was edited.
  */
 export function parsePlanFile(bytes: Buffer | string): PlanFile {
-  const size = typeof bytes === 'string' ? Buffer.byteLength(bytes) : bytes.length
-  if (size > MAX_PLAN_BYTES)
-    throw new UsageError(`the plan file is larger than ${MAX_PLAN_BYTES} bytes`, { bytes: size })
-  const text = bytes.toString()
-  if (jsonDepth(text) > MAX_DEPTH) throw new UsageError('the plan file nests too deep to be one of ours')
-  let value: unknown
-  try {
-    value = JSON.parse(text)
-  } catch (cause) {
-    throw new UsageError('the plan file is not JSON, or was cut short', {}, { cause })
-  }
+  const value = parseSized(bytes, 'the plan file', { maxBytes: MAX_PLAN_BYTES, maxDepth: MAX_DEPTH })
   if (typeof value !== 'object' || value === null || !('kind' in value) || value.kind !== PLAN_KIND)
     throw new UsageError(`this is not a plan file: its kind is not "${PLAN_KIND}"`)
   const version = 'version' in value ? value.version : undefined
@@ -275,7 +266,8 @@ export function parsePlanFile(bytes: Buffer | string): PlanFile {
       expected: checksum,
       found: content['checksum'] ?? null,
     })
-  checkShape(PLAN_SHAPE, content, 'plan')
+  // A key we do not know may change what the plan means, so it is refused.
+  checkShape(PLAN_SHAPE, content, { what: 'the plan file', root: 'plan', unknownKeys: 'refuse' })
   const file = content as unknown as PlanFile
   checkMoves(file)
   return file
@@ -329,17 +321,6 @@ function checkMoves(file: PlanFile): void {
 }
 
 // --- Shapes ---
-
-type Shape =
-  | 'text'
-  | 'count'
-  | 'flag'
-  | { readonly list: Shape }
-  | { readonly pair: Shape }
-  | { readonly mapOf: Shape }
-  | { readonly nullable: Shape }
-  | { readonly oneOf: readonly string[] }
-  | { readonly fields: Readonly<Record<string, Shape>> }
 
 const NODE_ADDRESS: Shape = { fields: { id: 'text', address: 'text' } }
 const NODE_LOAD: Shape = {
@@ -496,39 +477,4 @@ const PLAN_SHAPE: Shape = {
     undo: { fields: { of: { nullable: 'text' } } },
     checksum: 'text',
   },
-}
-
-/** Exactly the fields of the shape. A key we do not know may change what the plan means, so it is refused. */
-function checkShape(shape: Shape, value: unknown, path: string): void {
-  const fail = (wanted: string): never => {
-    throw new UsageError(`the plan file cannot be used: ${path} is not ${wanted}`, { path })
-  }
-  if (shape === 'text') {
-    if (typeof value !== 'string') fail('a text')
-  } else if (shape === 'count') {
-    if (!Number.isSafeInteger(value) || (value as number) < 0) fail('a whole number from 0 on')
-  } else if (shape === 'flag') {
-    if (typeof value !== 'boolean') fail('true or false')
-  } else if ('nullable' in shape) {
-    if (value !== null) checkShape(shape.nullable, value, path)
-  } else if ('oneOf' in shape) {
-    if (typeof value !== 'string' || !shape.oneOf.includes(value)) fail(`one of ${shape.oneOf.join(', ')}`)
-  } else if ('list' in shape || 'pair' in shape) {
-    if (!Array.isArray(value) || ('pair' in shape && value.length !== 2)) return fail('the list it should be')
-    const item = 'list' in shape ? shape.list : shape.pair
-    value.forEach((entry, at) => checkShape(item, entry, `${path}[${at}]`))
-  } else {
-    if (typeof value !== 'object' || value === null || Array.isArray(value)) return fail('an object')
-    if ('mapOf' in shape) {
-      for (const [key, entry] of Object.entries(value)) checkShape(shape.mapOf, entry, `${path}.${key}`)
-      return
-    }
-    for (const key of Object.keys(shape.fields))
-      if (!Object.hasOwn(value, key)) throw new UsageError(`the plan file lacks ${path}.${key}`, { path })
-    for (const [key, entry] of Object.entries(value)) {
-      if (!Object.hasOwn(shape.fields, key))
-        throw new UsageError(`the plan file has an unknown key: ${path}.${key}`, { path, key })
-      checkShape(shape.fields[key]!, entry, `${path}.${key}`)
-    }
-  }
 }

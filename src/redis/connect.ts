@@ -5,6 +5,7 @@ import { formatAddress, parseHostPort } from './address.js'
 import { connectError, describeFailure, isReplyError } from './failures.js'
 import { endpointOf, type Endpoint, type NodeConnection } from './node-connection.js'
 import { ConnectionPool } from './pool.js'
+import { readOnly } from './read-only.js'
 import { Router, type Locator } from './router.js'
 import type { ConnectionOptions, HostPort, Redis, Target } from './types.js'
 
@@ -35,7 +36,8 @@ export async function openRedis(options: ConnectionOptions): Promise<Redis> {
     locator.close()
     throw error
   }
-  return new Router(locator, timeoutMs, options.oneShot ? started + timeoutMs : Infinity)
+  const router = new Router(locator, timeoutMs, options.oneShot ? started + timeoutMs : Infinity)
+  return options.readOnly ? readOnly(router) : router
 }
 
 function locatorFor(target: Target, options: ConnectionOptions): Locator {

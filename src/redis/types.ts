@@ -45,6 +45,8 @@ export interface ConnectionOptions {
   readonly timeoutMs?: number
   /** `timeoutMs` bounds the whole life of the connection, not each call: for commands that ask once and end. */
   readonly oneShot?: boolean
+  /** Commands that are not known to change nothing are refused before anything is sent. */
+  readonly readOnly?: boolean
 }
 
 /** A command with what the router must know about it. */

@@ -1,5 +1,14 @@
 import { UsageError } from '../errors.js'
 import { globPattern } from '../glob.js'
+import {
+  formatBytes,
+  formatDuration,
+  formatRelative,
+  parseBytes,
+  parseDuration,
+  parseInstant,
+} from '../units.js'
+import { documentRenderer, rowsKey, type DocumentFormat } from './document.js'
 import { renderPlain, renderTable } from './table.js'
 
 export type Cell = string | number | boolean | null
@@ -10,6 +19,11 @@ export interface Column<Row> {
   /** Heading in tables. */
   readonly title: string
   readonly value: (row: Row) => Cell
+  /**
+   * What the value is, where that is more than a number or a text: it then reads and is compared as such. A `time` is an
+   * RFC 3339 text. `--sort latency` also finds the column `latencyMs`.
+   */
+  readonly unit?: 'ms' | 'bytes' | 'time'
   /** How the cell reads in a table, when that differs from its value; `brief` on a terminal. May hold line breaks. */
   readonly text?: (row: Row, brief: boolean) => string
   /** Shown only when asked for: by `wide` or by name. */
@@ -20,14 +34,16 @@ export interface Column<Row> {
 export interface Listing<Row> {
   readonly columns: readonly Column<Row>[]
   readonly rows: readonly Row[]
-  /** The JSON document of these rows, with its `schema`. */
+  /** The JSON document of these rows, with its `schema`; its first array holds the rows. */
   readonly document: (rows: readonly Row[]) => object
   /** Plain output is the bare first column: one name a line, no header. */
   readonly bare?: boolean
 }
 
-export const FORMATS = ['table', 'wide', 'json', 'yaml', 'csv', 'name'] as const
+export const FORMATS = ['table', 'wide', 'json', 'jsonl', 'yaml', 'csv', 'name'] as const
 export type Format = (typeof FORMATS)[number]
+export const TIME_FORMATS = ['relative', 'iso', 'unix'] as const
+export type TimeFormat = (typeof TIME_FORMATS)[number]
 
 export interface ListingOptions {
   readonly format: Format
@@ -35,53 +51,119 @@ export interface ListingOptions {
   readonly width: number | null
   readonly header: boolean
   readonly bold: (text: string) => string
+  /** Keys; `help` alone prints the columns there are. */
   readonly columns?: readonly string[] | undefined
   readonly sort?: string | undefined
   readonly filters?: readonly string[] | undefined
   readonly limit?: number | undefined
+  /** JMESPath over the document; tables become JSON then. */
+  readonly query?: string | undefined
+  /** How times read in tables and CSV. Default `iso`. */
+  readonly time?: TimeFormat | undefined
+  /** Durations in ms, sizes in bytes, and texts selected by a query without quotes. */
+  readonly raw?: boolean | undefined
+  /** Added to documents, in front; in `jsonl` the whole document then is one line. */
+  readonly stamp?: Readonly<Record<string, unknown>> | undefined
+  /** Unix ms, for relative times. Default: now. */
+  readonly nowMs?: number | undefined
 }
 
-/** @returns text that ends with a newline, or nothing at all. @throws {UsageError} an unknown column or filter. */
+/** @returns text that ends with a newline, or nothing at all. @throws {UsageError} an unknown column, filter or query. */
 export async function renderListing<Row>(listing: Listing<Row>, options: ListingOptions): Promise<string> {
+  if (options.columns?.length === 1 && options.columns[0] === 'help')
+    return renderListing(columnsListing(listing), {
+      ...options,
+      columns: undefined,
+      format: tableOf(options),
+    })
   const rows = selectRows(listing, options)
   const columns = selectColumns(listing, options)
-  switch (options.format) {
+  const format = options.query !== undefined && !isDocument(options.format) ? 'json' : options.format
+  const text = (column: Column<Row>, row: Row, brief: boolean) => cellText(column, row, brief, options)
+  switch (format) {
     case 'json':
-      return `${JSON.stringify(narrow(listing, rows, columns, options), null, 2)}\n`
+    case 'jsonl':
     case 'yaml': {
-      const { stringify } = await import('yaml')
-      return stringify(narrow(listing, rows, columns, options))
+      const { query, raw, stamp } = options
+      const render = await documentRenderer({ format, query, raw, whole: stamp !== undefined })
+      return render(narrow(listing, rows, columns, options))
     }
     case 'csv': {
       const header = options.header ? [columns.map(({ key }) => key)] : []
-      const body = rows.map((row) => columns.map((column) => cellText(column, row, false)))
+      const body = rows.map((row) => columns.map((column) => text(column, row, false)))
       return [...header, ...body].map((cells) => `${cells.map(csvCell).join(',')}\r\n`).join('')
     }
     case 'name':
-      return rows.map((row) => `${cellText(listing.columns[0]!, row, false)}\n`).join('')
+      return rows.map((row) => `${text(listing.columns[0]!, row, false)}\n`).join('')
     case 'table':
     case 'wide': {
-      if (listing.bare && options.columns === undefined && options.format === 'table') {
-        return rows.map((row) => `${escapeControls(cellText(listing.columns[0]!, row, false))}\n`).join('')
+      if (listing.bare && options.columns === undefined && format === 'table') {
+        return rows.map((row) => `${escapeControls(text(listing.columns[0]!, row, false))}\n`).join('')
       }
-      const brief = options.width !== null && options.format === 'table'
+      const brief = options.width !== null && format === 'table'
       const titles = columns.map(({ title }) => title)
-      const cells = rows.map((row) => columns.map((column) => safeText(column, row, brief)))
+      const cells = rows.map((row) =>
+        columns.map((column) => {
+          const cell = text(column, row, brief)
+          return column.text ? cell.split('\n').map(escapeControls).join('\n') : escapeControls(cell)
+        }),
+      )
       if (options.width === null) return renderPlain(titles, cells, { header: options.header })
       return renderTable(titles, cells, { width: options.width, header: options.header, bold: options.bold })
     }
   }
 }
 
-function cellText<Row>(column: Column<Row>, row: Row, brief: boolean): string {
-  if (column.text) return column.text(row, brief)
-  const value = column.value(row)
-  return value === null ? '-' : typeof value === 'boolean' ? (value ? 'yes' : 'no') : String(value)
+const isDocument = (format: Format): format is DocumentFormat =>
+  format === 'json' || format === 'jsonl' || format === 'yaml'
+
+const tableOf = ({ format }: ListingOptions) => (format === 'wide' || format === 'name' ? 'table' : format)
+
+/** The columns of a listing, as a listing. */
+function columnsListing<Row>(listing: Listing<Row>): Listing<Column<Row>> {
+  return {
+    rows: listing.columns,
+    columns: [
+      { key: 'column', title: 'Column', value: ({ key }) => key },
+      { key: 'title', title: 'Title', value: ({ title }) => title },
+      { key: 'unit', title: 'Unit', value: ({ unit }) => unit ?? null },
+      { key: 'shown', title: 'Shown', value: ({ wide }) => (wide ? 'wide' : 'always') },
+    ],
+    document: (columns) => ({
+      schema: 'asynq/columns/v1',
+      columns: columns.map(({ key, title, unit, wide }) => ({
+        column: key,
+        title,
+        unit: unit ?? null,
+        shown: wide ? 'wide' : 'always',
+      })),
+    }),
+  }
 }
 
-function safeText<Row>(column: Column<Row>, row: Row, brief: boolean): string {
-  const text = cellText(column, row, brief)
-  return column.text ? text.split('\n').map(escapeControls).join('\n') : escapeControls(text)
+function cellText<Row>(column: Column<Row>, row: Row, brief: boolean, options: ListingOptions): string {
+  const value = column.value(row)
+  if (options.raw && column.unit !== undefined) return value === null ? '-' : String(value)
+  if (column.text) return column.text(row, brief)
+  if (value === null) return '-'
+  if (typeof value === 'boolean') return value ? 'yes' : 'no'
+  if (column.unit === 'ms') return formatDuration(Number(value))
+  if (column.unit === 'bytes') return formatBytes(Number(value))
+  if (column.unit === 'time') return timeText(String(value), options)
+  return String(value)
+}
+
+function timeText(iso: string, { time = 'iso', nowMs = Date.now() }: ListingOptions): string {
+  const atMs = Date.parse(iso)
+  if (Number.isNaN(atMs)) return iso
+  switch (time) {
+    case 'iso':
+      return iso
+    case 'unix':
+      return String(Math.floor(atMs / 1000))
+    case 'relative':
+      return formatRelative(atMs, nowMs)
+  }
 }
 
 function selectColumns<Row>(listing: Listing<Row>, options: ListingOptions): readonly Column<Row>[] {
@@ -93,7 +175,7 @@ function selectColumns<Row>(listing: Listing<Row>, options: ListingOptions): rea
 function selectRows<Row>(listing: Listing<Row>, options: ListingOptions): readonly Row[] {
   let rows = [...listing.rows]
   for (const filter of options.filters ?? []) {
-    const keep = parseFilter(listing, filter)
+    const keep = parseFilter(listing, filter, options)
     rows = rows.filter(keep)
   }
   if (options.sort !== undefined) {
@@ -119,41 +201,68 @@ function narrow<Row>(
   columns: readonly Column<Row>[],
   options: ListingOptions,
 ): object {
-  const document = listing.document(rows)
-  if (!options.columns) return document
+  const { schema, ...rest } = listing.document(rows) as { readonly schema: string }
+  const document = { schema, ...options.stamp, ...rest }
+  const key = rowsKey(document)
+  if (!options.columns || key === undefined) return document
   const picked = rows.map((row) =>
     Object.fromEntries(columns.map((column) => [column.key, column.value(row)])),
   )
-  return Object.fromEntries(
-    Object.entries(document).map(([key, value]) => [key, Array.isArray(value) ? picked : (value as unknown)]),
-  )
+  return { ...document, [key]: picked }
 }
 
 function findColumn<Row>(listing: Listing<Row>, key: string): Column<Row> {
-  const column = listing.columns.find((known) => known.key === key)
+  const wanted = key.toLowerCase()
+  const column = listing.columns.find((known) => {
+    const name = known.key.toLowerCase()
+    return name === wanted || (known.unit !== undefined && name === `${wanted}${known.unit}`)
+  })
   if (column) return column
   throw new UsageError(
     `no column "${key}": there are ${listing.columns.map((known) => known.key).join(', ')}`,
   )
 }
 
-function parseFilter<Row>(listing: Listing<Row>, text: string): (row: Row) => boolean {
-  const match = /^([A-Za-z]\w*)(!=|=|>|<)(.*)$/s.exec(text)
-  if (!match)
-    throw new UsageError(`filter "${text}": write column=glob, column!=glob, column>number or column<number`)
+const FILTER_FORM = 'column=glob, column!=glob, column<value or column>value (also <= and >=)'
+
+function parseFilter<Row>(
+  listing: Listing<Row>,
+  text: string,
+  options: ListingOptions,
+): (row: Row) => boolean {
+  const match = /^([A-Za-z]\w*)\s*(!=|<=|>=|=|>|<)\s*(.*)$/s.exec(text)
+  if (!match) throw new UsageError(`filter "${text}": write ${FILTER_FORM}`)
   const column = findColumn(listing, match[1]!)
-  const [, , operator, operand] = match
+  const [operator, operand] = [match[2]!, match[3]!]
   if (operator === '=' || operator === '!=') {
-    const pattern = globPattern(operand!)
-    return (row) => pattern.test(cellText(column, row, false)) === (operator === '=')
+    const pattern = globPattern(operand)
+    const matches = (row: Row) =>
+      pattern.test(cellText(column, row, false, options)) || pattern.test(String(column.value(row)))
+    return (row) => matches(row) === (operator === '=')
   }
-  const bound = Number(operand)
-  if (operand === '' || Number.isNaN(bound))
-    throw new UsageError(`filter "${text}": "${operand}" is not a number`)
+  const bound = parseOperand(column, operand, `filter "${text}"`, options.nowMs ?? Date.now())
   return (row) => {
-    const value = column.value(row)
-    return typeof value === 'number' && (operator === '>' ? value > bound : value < bound)
+    const value = comparable(column, column.value(row))
+    if (value === null) return false
+    if (value === bound) return operator === '<=' || operator === '>='
+    return value > bound === operator.startsWith('>')
   }
+}
+
+function parseOperand<Row>({ unit }: Column<Row>, operand: string, what: string, nowMs: number): number {
+  const number = operand.trim() === '' ? NaN : Number(operand)
+  if (unit === 'time') return parseInstant(operand, what, nowMs)
+  if (!Number.isNaN(number)) return number
+  if (unit === 'ms') return parseDuration(operand, what)
+  if (unit === 'bytes') return parseBytes(operand, what)
+  throw new UsageError(`${what}: "${operand}" is not a number`)
+}
+
+/** Null for what has no size: missing values, and texts that are no number. */
+function comparable<Row>({ unit }: Column<Row>, value: Cell): number | null {
+  if (value === null || typeof value === 'boolean' || value === '') return null
+  const number = unit === 'time' ? Date.parse(String(value)) : Number(value)
+  return Number.isNaN(number) ? null : number
 }
 
 /** Missing values come last, whatever the direction. */

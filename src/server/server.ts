@@ -13,7 +13,7 @@ import { Aggregator, type Aggregate } from './aggregator.js'
 import { pause, within } from './pause.js'
 import { queueOrder } from './queue-order.js'
 import { RunningTask } from './running-task.js'
-import { RevokeTaskError, SkipRetryError, type Handler, type Logger } from './types.js'
+import { RevokeTaskError, silentLogger, SkipRetryError, type Handler, type Logger } from './types.js'
 
 /** Defaults are those of asynq v0.26. Durations in ms. */
 export interface ServerOptions {
@@ -21,6 +21,8 @@ export interface ServerOptions {
   readonly concurrency?: number
   /** Queue -> weight; weights of 0 and less are left out. Default `{default: 1}`. */
   readonly queues?: Readonly<Record<string, number>>
+  /** Take so many tasks and then no more, as after `quiet()`. Default: no limit. */
+  readonly maxTasks?: number
   /** Take from a queue only when those of higher weight are empty. */
   readonly strict?: boolean
   /** ms until the next try, after `retried` retries. Default: asynq's growing delay. */
@@ -59,8 +61,6 @@ export interface ServerOptions {
 export type ServerState = 'new' | 'active' | 'stopped' | 'closed'
 
 const HEARTBEAT_MS = 5000
-/** How long, in s, a server's published state outlives its last heartbeat. */
-const STATE_TTL_SEC = 10
 const RECOVER_MS = 60_000
 /** How long ago, in s, a lease must have ended before its task is recovered. */
 const RECOVER_AFTER_SEC = 30
@@ -132,6 +132,10 @@ export class Server {
   /** Ends the wait for a free place. */
   #wake: () => void = () => undefined
   #forwarded = false
+  /** Tasks taken so far. */
+  #taken = 0
+  /** Resolve when nothing more is taken and nothing is in hand. */
+  readonly #awaitingDrained = new Set<() => void>()
   readonly #awaitingIdle = new Set<{ resolve(): void; reject(error: Error): void }>()
 
   /** @throws {UsageError} no handler, no queue with a weight above 0, or a grace period below 1 s. */
@@ -143,13 +147,14 @@ export class Server {
     this.#groups = new GroupBroker(redis, this.#clock)
     this.#handler = handler
     this.#options = options
-    this.#logger = options.logger ?? silent
+    this.#logger = options.logger ?? silentLogger
     const usable = Object.entries(options.queues ?? { default: 1 }).filter(
       ([name, weight]) => name.trim() !== '' && weight > 0,
     )
     if (usable.length === 0) throw new UsageError('a server needs at least one queue with a weight above 0')
     this.#weights = new Map(usable)
-    const { concurrency = 0, groupGracePeriodMs = GROUP_GRACE_MS } = options
+    const { concurrency = 0, groupGracePeriodMs = GROUP_GRACE_MS, maxTasks = 1 } = options
+    if (!(maxTasks >= 1)) throw new UsageError('the number of tasks to take must be at least 1')
     this.#concurrency = concurrency >= 1 ? Math.floor(concurrency) : availableParallelism()
     if (!(groupGracePeriodMs >= 1000)) throw new UsageError('the grace period of groups must be at least 1s')
   }
@@ -161,6 +166,11 @@ export class Server {
   /** Tasks in hand. */
   get activeCount(): number {
     return this.#running.size
+  }
+
+  /** Tasks taken since the start. */
+  get takenCount(): number {
+    return this.#taken
   }
 
   /**
@@ -209,6 +219,7 @@ export class Server {
     this.#state = 'stopped'
     this.#takingOver.abort()
     this.#wake()
+    this.#checkDrained()
   }
 
   /** Takes nothing more, waits for running tasks, gives back those that do not end in time. Never rejects. */
@@ -223,6 +234,14 @@ export class Server {
    */
   untilIdle(): Promise<void> {
     return new Promise((resolve, reject) => this.#awaitingIdle.add({ resolve, reject }))
+  }
+
+  /** Resolves when the server takes no more tasks, and the outcomes of those in hand are recorded or given up. */
+  untilDrained(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#awaitingDrained.add(resolve)
+      this.#checkDrained()
+    })
   }
 
   async #stop(): Promise<void> {
@@ -294,11 +313,13 @@ export class Server {
       const taken = await this.#broker.dequeue([queue])
       if (!taken) return false
       // The answer came late: the place is taken, or the server is stopping.
-      if (signal.aborted || this.#running.size >= this.#concurrency) {
+      if (signal.aborted || this.#running.size >= this.#concurrency || this.#allTaken) {
         await this.#broker.requeue(taken.message, { leaseMostSec: taken.leaseExpirySec })
         return false
       }
+      this.#taken++
       this.#run(new RunningTask(taken.message, taken.leaseExpirySec, this.#clock))
+      if (this.#allTaken) this.quiet()
       return true
     } catch (error) {
       this.#logger.error(`cannot take a task from queue ${queue}: ${(error as Error).message}`)
@@ -308,6 +329,17 @@ export class Server {
       await pause(this.#options.taskCheckIntervalMs ?? 1000, signal)
       return false
     }
+  }
+
+  get #allTaken(): boolean {
+    return this.#taken >= (this.#options.maxTasks ?? Infinity)
+  }
+
+  #checkDrained(): void {
+    if (!this.#takingOver.signal.aborted) return
+    if (this.#running.size + this.#settling.size > 0) return
+    for (const resolve of this.#awaitingDrained) resolve()
+    this.#awaitingDrained.clear()
   }
 
   #endIdle(error: Error | null): void {
@@ -329,6 +361,7 @@ export class Server {
     this.#running.delete(task)
     this.#settling.delete(task)
     this.#wake()
+    this.#checkDrained()
   }
 
   async #handle(task: RunningTask): Promise<void> {
@@ -496,7 +529,7 @@ export class Server {
       startTimeNs: toNs(this.#startedAtMs),
       activeWorkerCount: running.length,
     }
-    await this.#broker.writeServerState(info, workers, STATE_TTL_SEC).catch((error: Error) => {
+    await this.#broker.writeServerState(info, workers).catch((error: Error) => {
       this.#logger.error(`cannot publish the server's state: ${error.message}`)
     })
   }
@@ -615,10 +648,3 @@ const toNs = (ms: number): bigint => BigInt(Math.floor(ms)) * 1_000_000n
 
 /** What is stored as a task's last error. */
 const describe = (failure: Error): string => failure.message || failure.name
-
-const silent: Logger = {
-  debug: () => undefined,
-  info: () => undefined,
-  warn: () => undefined,
-  error: () => undefined,
-}

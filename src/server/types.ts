@@ -38,3 +38,11 @@ export interface Logger {
   warn(message: string): void
   error(message: string): void
 }
+
+/** Says nothing. */
+export const silentLogger: Logger = {
+  debug: () => undefined,
+  info: () => undefined,
+  warn: () => undefined,
+  error: () => undefined,
+}

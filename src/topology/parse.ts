@@ -138,6 +138,49 @@ export function parseSuspicions(reply: Reply): ReadonlyMap<string, NodeHealth> {
   return suspicions
 }
 
+/** A line of CLUSTER NODES: what only that command tells. */
+export interface NodeLine {
+  readonly id: string
+  readonly flags: readonly string[]
+  readonly epoch: number
+  readonly link: 'connected' | 'disconnected'
+  /** Only in the line of the node that was asked. */
+  readonly open: readonly {
+    readonly slot: number
+    readonly state: 'migrating' | 'importing'
+    readonly peer: string
+  }[]
+}
+
+/** The lines of CLUSTER NODES in their order. @throws {ProtocolError} a line of another shape. */
+export function parseNodeLines(reply: Reply): readonly NodeLine[] {
+  return text(reply)
+    .split('\n')
+    .filter((line) => line.trim() !== '')
+    .map((line): NodeLine => {
+      const [id, , flagText, , , , epoch, link, ...slots] = line.trim().split(' ')
+      if (!id || flagText === undefined || epoch === undefined || link === undefined)
+        throw new ProtocolError('CLUSTER NODES answered a line that cannot be read', { line })
+      return {
+        id,
+        flags: flagText.split(','),
+        epoch: integer(epoch, 'an epoch'),
+        link: link === 'connected' ? 'connected' : 'disconnected',
+        open: slots.flatMap((slot) => {
+          const match = /^\[(\d+)-([<>])-(\w+)\]$/.exec(slot)
+          if (match === null) return []
+          return [
+            {
+              slot: Number(match[1]),
+              state: match[2] === '>' ? ('migrating' as const) : ('importing' as const),
+              peer: match[3]!,
+            },
+          ]
+        }),
+      }
+    })
+}
+
 /** The shards with the health of nodes that are called online corrected by what is suspected of them. */
 export function withSuspicions(
   shards: readonly Shard[],

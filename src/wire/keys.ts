@@ -49,5 +49,8 @@ export const workersKey = (host: string, pid: number, serverId: string): string 
 export const schedulerEntriesKey = (schedulerId: string): string => `${SCHEDULERS_KEY}:{${schedulerId}}`
 export const schedulerHistoryKey = (entryId: string): string => `asynq:scheduler_history:${entryId}`
 
+/** The holders of a semaphore of asynq's `x/rate`. */
+export const semaphoreKey = (scope: string): string => `asynq:sema:${scope}`
+
 /** UTC day of an instant, as in the daily counters. */
 export const utcDay = (ms: number): string => new Date(ms).toISOString().slice(0, 10)

@@ -162,7 +162,10 @@ describe('Server', () => {
   it('shows itself while it runs, on the command line too', async () => {
     const server = await serve(() => undefined, { queues: { b: 1, a: 6 }, concurrency: 3 })
     const list = () => runCli(['server', 'ls', '--cluster_addrs', cluster().addrs, '--no-header'])
-    assert.match((await list()).stdout, new RegExp(` +${process.pid} +active +0/3 +a:6 b:1 +20`))
+    assert.match(
+      (await list()).stdout,
+      new RegExp(` +${process.pid} +active +0/3 +a:6 b:1 +20\\S+ +(now|\\d+s ago) +no\n$`),
+    )
     await server.stop()
     const { code, stdout } = await list()
     assert.deepEqual([code, stdout], [0, ''])

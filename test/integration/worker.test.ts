@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Client } from '../../src/client/client.js'
+import { Inspector } from '../../src/inspector/inspector.js'
 import * as keys from '../../src/wire/keys.js'
 import { runCli } from '../support/run-cli.js'
 import { useSharedCluster } from '../support/servers.js'
@@ -95,6 +96,83 @@ describe('asynq worker run', () => {
     assert.equal(await cluster().redis.send({ key, args: ['ZCARD', key] }), 0)
   })
 
+  it('takes exactly --max-tasks, however many at a time, handles them and ends', async () => {
+    const client = new Client(cluster().redis)
+    await client.enqueueMany(
+      Array.from({ length: 30 }, (_, n) => ({ type: 't', queue: ['images', 'webhooks'][n % 2]! })),
+    )
+    const path = module_(
+      `export default { t: () => new Promise((r) => setTimeout(() => { console.log('did'); r() }, 20)) }`,
+    )
+    const args = [
+      'worker',
+      'run',
+      path,
+      '--queues',
+      'images,webhooks',
+      '--max-tasks',
+      '7',
+      '--concurrency',
+      '5',
+    ]
+    const result = await runCli([...args, '--cluster_addrs', cluster().addrs])
+    assert.equal(result.code, 0, result.stderr)
+    assert.equal(result.stdout, 'did\n'.repeat(7))
+    const infos = await new Inspector(cluster().redis).queueInfos(['images', 'webhooks'])
+    const sum = (state: 'pending' | 'active') => infos.reduce((all, { counts }) => all + counts[state], 0)
+    assert.deepEqual([sum('pending'), sum('active')], [23, 0])
+  })
+
+  it('ends after --idle-exit without anything to do, and not before', async () => {
+    const client = new Client(cluster().redis)
+    await client.enqueue({ type: 't', queue: 'images' })
+    const path = module_(`export default { t: () => console.log('did') }`)
+    const args = ['worker', 'run', path, '--queues', 'images', '--idle-exit', '2s']
+    const started = performance.now()
+    const running = runCli([...args, '--cluster_addrs', cluster().addrs])
+    const done = async () => (await new Inspector(cluster().redis).queueInfos(['images']))[0]!.processed
+    await waitFor(async () => (await done()) === 1, { what: 'the first task' })
+    const firstMs = performance.now() - started
+    await waitFor(() => performance.now() - started > firstMs + 800, {
+      what: 'a pause shorter than the limit',
+    })
+    await client.enqueue({ type: 't', queue: 'images' })
+    const result = await running
+    assert.equal(result.code, 0, result.stderr)
+    assert.equal(result.stdout, 'did\n'.repeat(2))
+    assert.match(result.stderr, /nothing to do for 2s/)
+    assert.ok(performance.now() - started > firstMs + 2800)
+  })
+
+  it('takes no more tasks after SIGTSTP, but handles those in hand', async () => {
+    const client = new Client(cluster().redis)
+    await client.enqueue({ type: 'slow', queue: 'images' })
+    const path = module_(
+      `export default {
+        slow: () => { console.log('began'); return new Promise((r) => setTimeout(() => { console.log('ended'); r() }, 1500)) },
+        quick: () => console.log('quick'),
+      }`,
+    )
+    const args = ['worker', 'run', path, '--queues', 'images', '--concurrency', '5']
+    const child = spawn(process.execPath, [BIN, ...args, '--cluster_addrs', cluster().addrs])
+    children.push(child)
+    let stdout = ''
+    let stderr = ''
+    child.stdout.on('data', (data: Buffer) => (stdout += data.toString()))
+    child.stderr.on('data', (data: Buffer) => (stderr += data.toString()))
+    const ended = new Promise<number | null>((resolve) => child.once('close', resolve))
+    await waitFor(() => stdout.includes('began'), { what: 'the slow task to begin' })
+    child.kill('SIGTSTP')
+    await waitFor(() => stderr.includes('taking no more tasks'), { what: 'the signal to be heard' })
+    await client.enqueue({ type: 'quick', queue: 'images' })
+    await waitFor(() => stdout.includes('ended'), { what: 'the slow task to end' })
+    child.kill('SIGTERM')
+    assert.equal(await ended, 0, stderr)
+    assert.equal(stdout, 'began\nended\n')
+    const [info] = await new Inspector(cluster().redis).queueInfos(['images'])
+    assert.deepEqual([info!.counts.pending, info!.size], [1, 1])
+  })
+
   it('refuses modules and queues it cannot use', async () => {
     const run = (...args: string[]) => runCli(['worker', 'run', ...args, '--cluster_addrs', cluster().addrs])
     for (const [pattern, args] of [
@@ -102,6 +180,8 @@ describe('asynq worker run', () => {
       [/cannot be loaded/, [module_('export default {')]],
       [/default export/, [module_('export const x = 1')]],
       [/not a function/, [module_('export default { a: 1 }')]],
+      [/max-tasks/i, [module_('export default {}'), '--max-tasks', '0']],
+      [/idle-exit: "soon"/, [module_('export default {}'), '--idle-exit', 'soon']],
       [/queues: "a=0"/, [module_('export default {}'), '--queues', 'a=0']],
       [/missing 1 required arg/i, []],
     ] as const) {

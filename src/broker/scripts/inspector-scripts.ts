@@ -1,6 +1,7 @@
 import * as keys from '../../wire/keys.js'
 import type { TaskState } from '../../wire/state.js'
 import { outcomes, type Script } from './script.js'
+import { heldLockKeys } from './scripts.js'
 
 /** A task where the caller saw it last. */
 export interface SeenTask {
@@ -56,11 +57,25 @@ export const deleteTaskScript: Script<SeenTask & { readonly lockKey: string }, M
       keys.taskKey(task.queue, task.id),
       containerKey(task),
       keys.groupsKey(task.queue),
-      ...(lockKey === '' ? [] : [lockKey]),
+      ...heldLockKeys(task.queue, lockKey),
     ],
     args: [task.id, task.state, task.state === 'aggregating' ? task.group : ''],
   }),
   decode: outcomes<MoveOutcome>('delete-task', { 1: 'moved', 0: 'not-found', [-1]: 'changed' }),
+}
+
+export const updatePayloadScript: Script<
+  { readonly queue: string; readonly id: string; readonly before: Buffer; readonly after: Buffer },
+  'updated' | 'not-found' | 'not-scheduled' | 'changed'
+> = {
+  name: 'update-payload',
+  encode: ({ queue, id, before, after }) => ({ keys: [keys.taskKey(queue, id)], args: [before, after] }),
+  decode: outcomes('update-payload', {
+    1: 'updated',
+    0: 'not-found',
+    [-1]: 'not-scheduled',
+    [-2]: 'changed',
+  }),
 }
 
 export const removeQueueScript: Script<

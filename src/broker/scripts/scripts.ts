@@ -25,6 +25,13 @@ const enqueueOutcome = (name: string) =>
 const lockKeys = (lock: UniqueLock | undefined) => (lock ? [lock.key] : [])
 const lockArgs = (lock: UniqueLock | undefined) => (lock ? [lock.ttlSec] : [])
 
+/**
+ * The lock that a stored task names, as a key of a script. An absent one is left out, since an empty name would be a key
+ * of another slot; so is one that no asynq of this queue has made.
+ */
+export const heldLockKeys = (queue: string, lockKey: string): readonly string[] =>
+  lockKey.startsWith(keys.queuePrefix(queue)) ? [lockKey] : []
+
 export const enqueueScript: Script<NewTaskInput & { readonly nowNs: bigint }, EnqueueOutcome> = {
   name: 'enqueue',
   encode: ({ queue, id, message, nowNs, lock }) => ({
@@ -108,8 +115,7 @@ export const doneScript: Script<ActiveTask & CountedDay & { readonly lockKey: st
       keys.taskKey(queue, id),
       keys.processedKey(queue, day),
       keys.processedTotalKey(queue),
-      // An absent lock is left out: an empty name would be a key of another slot.
-      ...(lockKey === '' ? [] : [lockKey]),
+      ...heldLockKeys(queue, lockKey),
     ],
     args: [id, dayExpirySec, COUNTER_LIMIT, leaseMostSec],
   }),
@@ -139,7 +145,7 @@ export const completeScript: Script<
       keys.taskKey(queue, id),
       keys.processedKey(queue, day),
       keys.processedTotalKey(queue),
-      ...(lockKey === '' ? [] : [lockKey]),
+      ...heldLockKeys(queue, lockKey),
     ],
     args: [id, message, deleteAtSec, dayExpirySec, COUNTER_LIMIT, leaseMostSec],
   }),

@@ -1,5 +1,5 @@
 import { BaseCommand } from '../../cli/base-command.js'
-import { formatDuration } from '../../cli/duration.js'
+import { formatDuration } from '../../units.js'
 import { UsageError } from '../../errors.js'
 import { Inspector, type QueueInfo } from '../../inspector/inspector.js'
 import { selectQueues } from '../../operations/list-queues.js'

@@ -1,17 +1,20 @@
 import { BaseCommand } from '../../cli/base-command.js'
+import { formatRelative } from '../../units.js'
+import { isoOfNs, msOfNs, serverDocument, sinceSeenMs, weightsOf } from '../../cli/server-documents.js'
 import { Inspector, type LiveServer } from '../../inspector/inspector.js'
 
 export default class ServerLs extends BaseCommand {
   static override summary = 'List the servers that process tasks: state, workers, queues.'
+  static override description =
+    'Servers give a sign of life every 5s, and are listed until 10s after the last one. Seen tells how long ago that was, to the second. Nothing is written, unlike in Go.'
   static override hiddenAliases = ['server:list']
   static override examples = ['<%= config.bin %> server ls --cluster', '<%= config.bin %> server ls --json']
   static override impact = 'read' as const
 
   protected async execute(): Promise<void> {
     const servers = await this.withRedis((redis) => new Inspector(redis).servers())
-    const queues = ({ server }: LiveServer) => [...server.queues].sort(([a], [b]) => (a < b ? -1 : 1))
-    const started = ({ server }: LiveServer) =>
-      server.startTimeNs === null ? null : new Date(Number(server.startTimeNs / 1_000_000n)).toISOString()
+    if (servers.length === 0 && !this.json) this.note('No server is running')
+    const nowMs = Date.now()
     await this.printListing<LiveServer>({
       rows: servers,
       columns: [
@@ -28,34 +31,31 @@ export default class ServerLs extends BaseCommand {
           key: 'queues',
           title: 'Queues',
           value: (row) =>
-            queues(row)
+            weightsOf(row)
               .map(([name, weight]) => `${name}:${weight}`)
               .join(' '),
         },
-        { key: 'startedAt', title: 'Started', value: started },
+        {
+          key: 'startedAt',
+          title: 'Started',
+          value: ({ server }) => isoOfNs(server.startTimeNs),
+          text: ({ server }, brief) => {
+            const ms = msOfNs(server.startTimeNs)
+            return ms === null ? '-' : brief ? formatRelative(ms, nowMs) : isoOfNs(server.startTimeNs)!
+          },
+        },
+        {
+          key: 'lastSeenMs',
+          title: 'Seen',
+          value: (row) => sinceSeenMs(row, nowMs),
+          text: (row) => formatRelative(nowMs - sinceSeenMs(row, nowMs), nowMs),
+        },
+        { key: 'strictPriority', title: 'Strict', value: ({ server }) => server.strictPriority },
         { key: 'id', title: 'ID', value: ({ server }) => server.serverId, wide: true },
-        { key: 'strictPriority', title: 'Strict', value: ({ server }) => server.strictPriority, wide: true },
       ],
       document: (rows) => ({
         schema: 'asynq/server-list/v1',
-        servers: rows.map((row) => ({
-          id: row.server.serverId,
-          host: row.server.host,
-          pid: row.server.pid,
-          state: row.server.status,
-          concurrency: row.server.concurrency,
-          activeWorkers: row.server.activeWorkerCount,
-          queues: Object.fromEntries(queues(row)),
-          strictPriority: row.server.strictPriority,
-          startedAt: started(row),
-          workers: row.workers.map(({ taskId, taskType, queue, startTimeNs, deadlineNs }) => ({
-            taskId,
-            type: taskType,
-            queue,
-            startedAt: startTimeNs === null ? null : new Date(Number(startTimeNs / 1_000_000n)).toISOString(),
-            deadline: deadlineNs === null ? null : new Date(Number(deadlineNs / 1_000_000n)).toISOString(),
-          })),
-        })),
+        servers: rows.map((row) => serverDocument(row, nowMs)),
       }),
     })
   }

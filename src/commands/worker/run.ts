@@ -1,10 +1,15 @@
 import { Args, Flags } from '@oclif/core'
 import { BaseCommand } from '../../cli/base-command.js'
-import { parsePositiveDuration } from '../../cli/duration.js'
+import { formatDuration, parsePositiveDuration } from '../../units.js'
 import { EXIT } from '../../cli/exit-codes.js'
 import { loadHandlers } from '../../cli/worker-module.js'
 import { UsageError } from '../../errors.js'
+import { pause } from '../../server/pause.js'
+import type { Server } from '../../server/server.js'
 import type { Logger } from '../../server/types.js'
+
+/** Longest pause, in ms, between two looks at whether there is still nothing to do. */
+const LONGEST_IDLE_LOOK_MS = 500
 
 export default class WorkerRun extends BaseCommand {
   static override summary = 'Run a worker server with the handlers of an ES module.'
@@ -30,6 +35,11 @@ export default class WorkerRun extends BaseCommand {
     once: Flags.boolean({
       description: 'end when the queues are empty and all tasks taken have been handled',
     }),
+    'idle-exit': Flags.string({
+      helpValue: 'DURATION',
+      description: 'end when there has been nothing to do for so long',
+    }),
+    'max-tasks': Flags.integer({ description: 'take so many tasks, handle them, and end', min: 1 }),
     log: Flags.option({ description: 'how to log', options: ['text', 'json'] as const, default: 'text' })(),
     verbose: Flags.boolean({ description: 'log debug messages too' }),
   }
@@ -41,6 +51,9 @@ export default class WorkerRun extends BaseCommand {
       'shutdown-timeout',
     )
     const concurrency = this.flags['concurrency'] as number | undefined
+    const maxTasks = this.flags['max-tasks'] as number | undefined
+    const idleExit = this.flags['idle-exit'] as string | undefined
+    const idleExitMs = idleExit === undefined ? undefined : parsePositiveDuration(idleExit, 'idle-exit')
     const mux = await loadHandlers(this.args['module'] as string)
     const { Server } = await import('../../server/server.js')
     await this.withRedis(async (redis) => {
@@ -51,6 +64,7 @@ export default class WorkerRun extends BaseCommand {
         shutdownTimeoutMs,
         logger,
         ...(concurrency !== undefined && { concurrency }),
+        ...(maxTasks !== undefined && { maxTasks }),
       })
       const stop = new Promise<void>((resolve) => {
         let asked = false
@@ -67,7 +81,12 @@ export default class WorkerRun extends BaseCommand {
         logger.info('taking no more tasks')
         server.quiet()
       })
-      const ends = this.flags['once'] === true ? [stop, server.untilIdle()] : [stop]
+      const ends = [
+        stop,
+        ...(this.flags['once'] === true ? [server.untilIdle()] : []),
+        ...(idleExitMs === undefined ? [] : [untilIdleFor(server, idleExitMs, logger)]),
+        ...(maxTasks === undefined ? [] : [server.untilDrained()]),
+      ]
       try {
         await server.start()
         await Promise.race(ends)
@@ -77,6 +96,24 @@ export default class WorkerRun extends BaseCommand {
       }
       logger.info('stopped')
     })
+  }
+}
+
+/** Resolves when the server has had nothing to do for so long. A queue that is down may come back, so it goes on. */
+async function untilIdleFor(server: Server, idleMs: number, logger: Logger): Promise<void> {
+  let idleSinceMs = Infinity
+  let taken = -1
+  while (server.state !== 'closed') {
+    const leftMs = idleSinceMs + idleMs - performance.now()
+    if (leftMs <= 0) return logger.info(`nothing to do for ${formatDuration(idleMs)}`)
+    await pause(Math.min(leftMs, LONGEST_IDLE_LOOK_MS))
+    const idle = await server.untilIdle().then(
+      () => true,
+      () => false,
+    )
+    if (!idle) idleSinceMs = Infinity
+    else if (idleSinceMs === Infinity || server.takenCount !== taken) idleSinceMs = performance.now()
+    taken = server.takenCount
   }
 }
 

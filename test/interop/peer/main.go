@@ -1,50 +1,132 @@
-// Command peer lets the interop suite drive the real Go asynq: one verb and one JSON document in, one JSON document out.
+// Command peer lets the interop suite drive the real Go asynq: a JSON command a line on stdin, a JSON answer a line on
+// stdout. Commands run side by side; an answer carries the number of its command. Started with `vectors`, it prints the
+// golden vectors of the stored messages instead.
 package main
 
 import (
-	"context"
+	"bufio"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/hibiken/asynq"
 )
 
-type task struct {
-	Type      string            `json:"type"`
-	Payload   []byte            `json:"payload"`
-	Headers   map[string]string `json:"headers"`
-	Queue     string            `json:"queue"`
-	ID        string            `json:"id"`
-	MaxRetry  *int              `json:"maxRetry"`
-	TimeoutMs int64             `json:"timeoutMs"`
-	Deadline  int64             `json:"deadlineSec"`
-	UniqueMs  int64             `json:"uniqueMs"`
-	InMs      int64             `json:"processInMs"`
-	KeepMs    int64             `json:"retentionMs"`
-	Group     string            `json:"group"`
+type command struct {
+	N    int             `json:"n"`
+	Do   string          `json:"do"`
+	With json.RawMessage `json:"with"`
 }
 
-type request struct {
-	Tasks     []task         `json:"tasks"`
-	Queue     string         `json:"queue"`
-	ID        string         `json:"id"`
-	Queues    map[string]int `json:"queues"`
-	Count     int            `json:"count"`
-	Behaviour string         `json:"behaviour"`
-	TimeoutMs int64          `json:"timeoutMs"`
+type answer struct {
+	N     int    `json:"n"`
+	OK    any    `json:"ok"`
+	Error string `json:"error,omitempty"`
+	Kind  string `json:"kind,omitempty"`
 }
+
+// peer holds what outlives a command: one client and one inspector, and the servers and schedulers that run by name.
+type peer struct {
+	redis     asynq.RedisConnOpt
+	client    *asynq.Client
+	inspector *asynq.Inspector
+	mutex     sync.Mutex
+	running   map[string]running
+}
+
+type running interface {
+	handled() any
+	quiet()
+	stop()
+}
+
+type verb func(*peer, json.RawMessage) (any, error)
+
+// on makes a verb of a function that takes its arguments decoded.
+func on[In any](do func(*peer, In) (any, error)) verb {
+	return func(p *peer, with json.RawMessage) (any, error) {
+		var in In
+		if err := json.Unmarshal(with, &in); err != nil {
+			return nil, err
+		}
+		return do(p, in)
+	}
+}
+
+var verbs = map[string]verb{}
 
 func main() {
-	result, err := run()
-	if err != nil {
-		result = map[string]any{"error": err.Error(), "kind": kindOf(err)}
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
 	}
-	json.NewEncoder(os.Stdout).Encode(result)
+}
+
+func run() error {
+	if len(os.Args) != 2 {
+		return errors.New("usage: peer vectors | peer ADDRESS[,ADDRESS...] (several addresses: a cluster)")
+	}
+	if os.Args[1] == "vectors" {
+		return printVectors()
+	}
+	addresses := strings.Split(os.Args[1], ",")
+	var redis asynq.RedisConnOpt = asynq.RedisClientOpt{Addr: addresses[0]}
+	if len(addresses) > 1 {
+		redis = asynq.RedisClusterClientOpt{Addrs: addresses}
+	}
+	p := &peer{
+		redis:     redis,
+		client:    asynq.NewClient(redis),
+		inspector: asynq.NewInspector(redis),
+		running:   map[string]running{},
+	}
+	p.serve()
+	return nil
+}
+
+// serve answers commands until stdin ends.
+func (p *peer) serve() {
+	lines := bufio.NewScanner(os.Stdin)
+	lines.Buffer(nil, 64<<20)
+	out := json.NewEncoder(os.Stdout)
+	var writing sync.Mutex
+	var pending sync.WaitGroup
+	for lines.Scan() {
+		var c command
+		if err := json.Unmarshal(lines.Bytes(), &c); err != nil {
+			fmt.Fprintln(os.Stderr, "not a command:", err)
+			continue
+		}
+		pending.Add(1)
+		go func() {
+			defer pending.Done()
+			a := p.answer(c)
+			writing.Lock()
+			defer writing.Unlock()
+			if err := out.Encode(a); err != nil {
+				fmt.Fprintln(os.Stderr, "cannot answer:", err)
+			}
+		}()
+	}
+	pending.Wait()
+	for _, r := range p.running {
+		r.stop()
+	}
+}
+
+func (p *peer) answer(c command) answer {
+	do, known := verbs[c.Do]
+	if !known {
+		return answer{N: c.N, Error: fmt.Sprintf("unknown command %q", c.Do), Kind: "usage"}
+	}
+	result, err := do(p, c.With)
+	if err != nil {
+		return answer{N: c.N, Error: err.Error(), Kind: kindOf(err)}
+	}
+	return answer{N: c.N, OK: result}
 }
 
 func kindOf(err error) string {
@@ -57,135 +139,62 @@ func kindOf(err error) string {
 		return "task-not-found"
 	case errors.Is(err, asynq.ErrQueueNotFound):
 		return "queue-not-found"
+	case errors.Is(err, asynq.ErrQueueNotEmpty):
+		return "queue-not-empty"
 	}
 	return "other"
 }
 
-func run() (any, error) {
-	if len(os.Args) != 4 {
-		return nil, errors.New("usage: peer ADDRESSES VERB JSON (several addresses: a cluster)")
+// start keeps something running under a name.
+func (p *peer) start(name string, r running) error {
+	p.mutex.Lock()
+	defer p.mutex.Unlock()
+	if _, taken := p.running[name]; taken {
+		return fmt.Errorf("%q runs already", name)
 	}
-	var in request
-	if err := json.Unmarshal([]byte(os.Args[3]), &in); err != nil {
-		return nil, err
+	p.running[name] = r
+	return nil
+}
+
+func (p *peer) named(name string) (running, error) {
+	p.mutex.Lock()
+	defer p.mutex.Unlock()
+	r, found := p.running[name]
+	if !found {
+		return nil, fmt.Errorf("%q does not run", name)
 	}
-	addresses := strings.Split(os.Args[1], ",")
-	var redis asynq.RedisConnOpt = asynq.RedisClientOpt{Addr: addresses[0]}
-	if len(addresses) > 1 {
-		redis = asynq.RedisClusterClientOpt{Addrs: addresses}
-	}
-	switch os.Args[2] {
-	case "enqueue":
-		return enqueue(redis, in)
-	case "serve":
-		return serve(redis, in)
-	}
-	inspector := asynq.NewInspector(redis)
-	defer inspector.Close()
-	switch os.Args[2] {
-	case "task":
-		return inspector.GetTaskInfo(in.Queue, in.ID)
-	case "queue":
-		return inspector.GetQueueInfo(in.Queue)
-	case "queues":
-		return inspector.Queues()
-	case "placement":
-		slot, err := inspector.ClusterKeySlot(in.Queue)
+	return r, nil
+}
+
+type name struct {
+	Name string `json:"name"`
+}
+
+func init() {
+	verbs["handled"] = on(func(p *peer, in name) (any, error) {
+		r, err := p.named(in.Name)
 		if err != nil {
 			return nil, err
 		}
-		nodes, err := inspector.ClusterNodes(in.Queue)
-		return map[string]any{"slot": slot, "nodes": nodes}, err
-	case "pause":
-		return map[string]any{}, inspector.PauseQueue(in.Queue)
-	case "unpause":
-		return map[string]any{}, inspector.UnpauseQueue(in.Queue)
-	case "servers":
-		return inspector.Servers()
-	case "cancel":
-		return map[string]any{}, inspector.CancelProcessing(in.ID)
-	case "run":
-		return map[string]any{}, inspector.RunTask(in.Queue, in.ID)
-	}
-	return nil, fmt.Errorf("unknown verb %q", os.Args[2])
-}
-
-func enqueue(redis asynq.RedisConnOpt, in request) (any, error) {
-	client := asynq.NewClient(redis)
-	defer client.Close()
-	var infos []*asynq.TaskInfo
-	for _, t := range in.Tasks {
-		var opts []asynq.Option
-		add := func(wanted bool, opt asynq.Option) {
-			if wanted {
-				opts = append(opts, opt)
-			}
-		}
-		ms := func(n int64) time.Duration { return time.Duration(n) * time.Millisecond }
-		if t.MaxRetry != nil {
-			opts = append(opts, asynq.MaxRetry(*t.MaxRetry))
-		}
-		add(t.Queue != "", asynq.Queue(t.Queue))
-		add(t.ID != "", asynq.TaskID(t.ID))
-		add(t.TimeoutMs > 0, asynq.Timeout(ms(t.TimeoutMs)))
-		add(t.Deadline > 0, asynq.Deadline(time.Unix(t.Deadline, 0)))
-		add(t.UniqueMs > 0, asynq.Unique(ms(t.UniqueMs)))
-		add(t.InMs > 0, asynq.ProcessIn(ms(t.InMs)))
-		add(t.KeepMs > 0, asynq.Retention(ms(t.KeepMs)))
-		add(t.Group != "", asynq.Group(t.Group))
-		info, err := client.Enqueue(asynq.NewTaskWithHeaders(t.Type, t.Payload, t.Headers), opts...)
-		if err != nil {
-			return nil, err
-		}
-		infos = append(infos, info)
-	}
-	return infos, nil
-}
-
-// serve handles count tasks, then stops. What a handler does is named by behaviour: ok, fail, skip or result.
-func serve(redis asynq.RedisConnOpt, in request) (any, error) {
-	var mutex sync.Mutex
-	handled := []map[string]any{}
-	done := make(chan struct{}, 1)
-	server := asynq.NewServer(redis, asynq.Config{
-		Concurrency:       5,
-		Queues:            in.Queues,
-		TaskCheckInterval: 200 * time.Millisecond,
-		LogLevel:          asynq.FatalLevel,
-		RetryDelayFunc:    func(int, error, *asynq.Task) time.Duration { return time.Hour },
+		return r.handled(), nil
 	})
-	err := server.Start(asynq.HandlerFunc(func(ctx context.Context, t *asynq.Task) error {
-		id, _ := asynq.GetTaskID(ctx)
-		queue, _ := asynq.GetQueueName(ctx)
-		retried, _ := asynq.GetRetryCount(ctx)
-		maxRetry, _ := asynq.GetMaxRetry(ctx)
-		mutex.Lock()
-		handled = append(handled, map[string]any{
-			"id": id, "queue": queue, "type": t.Type(), "payload": t.Payload(), "headers": t.Headers(),
-			"retried": retried, "maxRetry": maxRetry,
-		})
-		if len(handled) == in.Count {
-			done <- struct{}{}
+	verbs["quiet"] = on(func(p *peer, in name) (any, error) {
+		r, err := p.named(in.Name)
+		if err != nil {
+			return nil, err
 		}
-		mutex.Unlock()
-		switch in.Behaviour {
-		case "fail":
-			return errors.New("failed by Go")
-		case "skip":
-			return fmt.Errorf("skipped by Go: %w", asynq.SkipRetry)
-		case "result":
-			_, err := t.ResultWriter().Write([]byte("from Go"))
-			return err
+		r.quiet()
+		return nil, nil
+	})
+	verbs["stop"] = on(func(p *peer, in name) (any, error) {
+		r, err := p.named(in.Name)
+		if err != nil {
+			return nil, err
 		}
-		return nil
-	}))
-	if err != nil {
-		return nil, err
-	}
-	select {
-	case <-done:
-	case <-time.After(time.Duration(in.TimeoutMs) * time.Millisecond):
-	}
-	server.Shutdown()
-	return handled, nil
+		r.stop()
+		p.mutex.Lock()
+		defer p.mutex.Unlock()
+		delete(p.running, in.Name)
+		return r.handled(), nil
+	})
 }

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseConfig, readConfig } from '../../../src/cli/config-file.js'
 import { connectionOptions, mergeSettings } from '../../../src/cli/connection-options.js'
-import { parseDuration, parseTime } from '../../../src/cli/duration.js'
+import { parseDuration, parseTime } from '../../../src/units.js'
 import { envName, globalFlagEntries } from '../../../src/cli/global-flags.js'
 import { UsageError } from '../../../src/errors.js'
 

@@ -1,0 +1,33 @@
+import type { LiveServer } from '../inspector/inspector.js'
+
+/** A server as JSON documents show it. */
+export function serverDocument(live: LiveServer, nowMs: number) {
+  const { server } = live
+  return {
+    id: server.serverId,
+    host: server.host,
+    pid: server.pid,
+    state: server.status,
+    concurrency: server.concurrency,
+    activeWorkers: server.activeWorkerCount,
+    queues: Object.fromEntries(weightsOf(live)),
+    strictPriority: server.strictPriority,
+    startedAt: isoOfNs(server.startTimeNs),
+    lastSeenMs: sinceSeenMs(live, nowMs),
+  }
+}
+
+/** ms since the last heartbeat; a server whose clock is ahead was seen just now. */
+export const sinceSeenMs = ({ lastSeenAtMs }: LiveServer, nowMs: number): number =>
+  Math.max(0, nowMs - lastSeenAtMs)
+
+/** Queues with their weights, by name. */
+export const weightsOf = ({ server }: LiveServer): readonly (readonly [string, number])[] =>
+  [...server.queues].sort(([a], [b]) => (a < b ? -1 : 1))
+
+export const msOfNs = (ns: bigint | null): number | null => (ns === null ? null : Number(ns / 1_000_000n))
+
+export function isoOfNs(ns: bigint | null): string | null {
+  const ms = msOfNs(ns)
+  return ms === null ? null : new Date(ms).toISOString()
+}

@@ -1,0 +1,65 @@
+import { BaseCommand } from '../../cli/base-command.js'
+import { formatRelative } from '../../units.js'
+import { Inspector, type LiveSchedulerEntry } from '../../inspector/inspector.js'
+import { payloadDocument, payloadText } from '../../render/payload.js'
+
+export default class CronLs extends BaseCommand {
+  static override summary = 'List the periodic tasks of the live schedulers, the next one first.'
+  static override hiddenAliases = ['cron:list']
+  static override examples = ['<%= config.bin %> cron ls', '<%= config.bin %> cron ls --cluster --json']
+  static override impact = 'read' as const
+
+  protected async execute(): Promise<void> {
+    const entries = await this.withRedis((redis) => new Inspector(redis).schedulerEntries())
+    if (entries.length === 0 && !this.json) return this.note('No scheduler entries')
+    const nowMs = Date.now()
+    const next = ({ entry }: LiveSchedulerEntry) => toMs(entry.nextEnqueueTimeNs)
+    const previous = ({ entry }: LiveSchedulerEntry) => toMs(entry.prevEnqueueTimeNs)
+    const text = (ms: number | null, brief: boolean) =>
+      ms === null ? 'N/A' : brief ? formatRelative(ms, nowMs) : iso(ms)!
+    await this.printListing<LiveSchedulerEntry>({
+      rows: entries,
+      columns: [
+        { key: 'id', title: 'EntryID', value: ({ entry }) => entry.id },
+        { key: 'spec', title: 'Spec', value: ({ entry }) => entry.spec },
+        { key: 'type', title: 'Type', value: ({ entry }) => entry.taskType },
+        {
+          key: 'payload',
+          title: 'Payload',
+          value: ({ entry }) => payloadText(entry.taskPayload, false),
+          text: ({ entry }, brief) => payloadText(entry.taskPayload, brief).replaceAll('\n', ' '),
+        },
+        { key: 'options', title: 'Options', value: ({ entry }) => entry.enqueueOptions.join(', ') },
+        {
+          key: 'next',
+          title: 'Next',
+          value: (row) => iso(next(row)),
+          text: (row, brief) => text(next(row), brief),
+        },
+        {
+          key: 'prev',
+          title: 'Prev',
+          value: (row) => iso(previous(row)),
+          text: (row, brief) => text(previous(row), brief),
+        },
+        { key: 'scheduler', title: 'Scheduler', value: ({ schedulerId }) => schedulerId, wide: true },
+      ],
+      document: (rows) => ({
+        schema: 'asynq/cron-list/v1',
+        entries: rows.map((row) => ({
+          id: row.entry.id,
+          spec: row.entry.spec,
+          type: row.entry.taskType,
+          payload: { ...payloadDocument(row.entry.taskPayload), size: row.entry.taskPayload.length },
+          options: row.entry.enqueueOptions,
+          next: iso(next(row)),
+          prev: iso(previous(row)),
+          scheduler: row.schedulerId,
+        })),
+      }),
+    })
+  }
+}
+
+const toMs = (ns: bigint | null) => (ns === null ? null : Number(ns / 1_000_000n))
+const iso = (ms: number | null) => (ms === null ? null : new Date(ms).toISOString())

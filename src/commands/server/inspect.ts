@@ -1,0 +1,85 @@
+import { BaseCommand } from '../../cli/base-command.js'
+import { formatDuration, formatRelative } from '../../units.js'
+import { isoOfNs, msOfNs, serverDocument } from '../../cli/server-documents.js'
+import { Inspector } from '../../inspector/inspector.js'
+import { inspectServers, type BusyWorker } from '../../operations/inspect-servers.js'
+
+export default class ServerInspect extends BaseCommand {
+  static override summary = 'Show what servers are doing: each task in hand, since when, until when.'
+  static override description =
+    'Servers by HOST:PID, host or id; without arguments all of them. Deadline: when the handler is stopped; lease: when others may take the task, unless it is extended.'
+  static override examples = [
+    '<%= config.bin %> server inspect web1:4121 --cluster',
+    '<%= config.bin %> server inspect --json',
+  ]
+  static override strict = false
+  static override impact = 'read' as const
+
+  protected async execute(): Promise<void> {
+    const servers = await this.withRedis((redis) => inspectServers(new Inspector(redis), this.rest))
+    const rows = servers.flatMap(({ workers }) => workers)
+    if (rows.length === 0 && !this.json) this.note('No task is being processed')
+    const nowMs = Date.now()
+    const since = ({ worker }: BusyWorker) => {
+      const startedMs = msOfNs(worker.startTimeNs)
+      return startedMs === null ? null : Math.max(0, nowMs - startedMs)
+    }
+    await this.printListing<BusyWorker>({
+      rows,
+      columns: [
+        { key: 'task', title: 'Task', value: ({ worker }) => worker.taskId },
+        { key: 'type', title: 'Type', value: ({ worker }) => worker.taskType },
+        { key: 'queue', title: 'Queue', value: ({ worker }) => worker.queue },
+        {
+          key: 'runningMs',
+          title: 'Running',
+          value: since,
+          text: (row) => {
+            const ms = since(row)
+            return ms === null ? '-' : formatDuration(ms)
+          },
+        },
+        {
+          key: 'deadline',
+          title: 'Deadline',
+          value: ({ worker }) => isoOfNs(worker.deadlineNs),
+          text: ({ worker }, brief) => {
+            const ms = msOfNs(worker.deadlineNs)
+            return ms === null ? '-' : brief ? formatRelative(ms, nowMs) : isoOfNs(worker.deadlineNs)!
+          },
+        },
+        {
+          key: 'leaseExpiresAt',
+          title: 'Lease',
+          value: ({ leaseExpiresAtMs }) => iso(leaseExpiresAtMs),
+          text: ({ leaseExpiresAtMs: ms }, brief) =>
+            ms === null ? 'none' : brief ? formatRelative(ms, nowMs) : iso(ms)!,
+        },
+        {
+          key: 'server',
+          title: 'Server',
+          value: ({ worker }) => `${worker.host}:${worker.pid}`,
+          wide: servers.length === 1,
+        },
+      ],
+      document: (selected) => ({
+        schema: 'asynq/server-info/v1',
+        servers: servers.map(({ live, workers }) => ({
+          ...serverDocument(live, nowMs),
+          workers: workers
+            .filter((worker) => selected.includes(worker))
+            .map(({ worker, leaseExpiresAtMs }) => ({
+              taskId: worker.taskId,
+              type: worker.taskType,
+              queue: worker.queue,
+              startedAt: isoOfNs(worker.startTimeNs),
+              deadline: isoOfNs(worker.deadlineNs),
+              leaseExpiresAt: iso(leaseExpiresAtMs),
+            })),
+        })),
+      }),
+    })
+  }
+}
+
+const iso = (ms: number | null) => (ms === null ? null : new Date(ms).toISOString())

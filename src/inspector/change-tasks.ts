@@ -1,0 +1,225 @@
+import {
+  deleteTaskScript,
+  moveTaskScript,
+  updatePayloadScript,
+  type SeenTask,
+} from '../broker/scripts/inspector-scripts.js'
+import { runScript, scriptCommand } from '../broker/scripts/script.js'
+import { nowSec, type Clock } from '../clock.js'
+import { TaskNotFoundError, TaskStateError, type AsynqError } from '../errors.js'
+import type { Command, Redis } from '../redis/types.js'
+import { taskKey } from '../wire/keys.js'
+import type { TaskState } from '../wire/state.js'
+import { decodeTaskMessage, encodeTaskMessage } from '../wire/task-message.js'
+import { asAsynqError, read, readAll, texts } from './reads.js'
+import {
+  isTaskInfo,
+  readTasks,
+  readTasksEach,
+  stateContainer,
+  UndecodableTask,
+  type TaskName,
+  type TaskReading,
+} from './tasks.js'
+
+/**
+ * Changes to tasks by hand. Each task by a script of its own that checks where it stands, so the server is never held
+ * up, and a task that a worker takes meanwhile is left to the worker.
+ */
+
+export type BulkVerb = 'run' | 'archive' | 'delete'
+
+/** What became of one task that was named. */
+export interface TaskChange extends TaskName {
+  /** The state it was changed from; null when nothing was changed. */
+  readonly from: TaskState | null
+  readonly error: AsynqError | null
+}
+
+export interface BulkResult {
+  readonly changed: number
+  /** Gone meanwhile, taken by a worker, or not to be decoded. */
+  readonly left: number
+  /** Tasks in that state at the start. */
+  readonly total: number
+}
+
+export interface BulkOptions {
+  /** Needed for aggregating. */
+  readonly group?: string | undefined
+  readonly onProgress?: (changed: number, total: number) => void
+  /** Stops between pages. */
+  readonly signal?: AbortSignal
+}
+
+/** Tasks of one page of a change to many. */
+const PAGE = 200
+/** How often a task that keeps moving is looked for again. */
+const TRIES = 5
+
+/** States from which a verb makes no sense; for every verb also active. */
+const REFUSED: Readonly<Record<BulkVerb, TaskState | null>> = {
+  run: 'pending',
+  archive: 'archived',
+  delete: null,
+}
+
+/**
+ * Changes the tasks named, an outcome each, in the order given; a failure does not stop the others. Two round trips per
+ * master and 200 tasks; more for tasks that move meanwhile.
+ */
+export async function changeTasks(
+  redis: Redis,
+  clock: Clock,
+  verb: BulkVerb,
+  names: readonly TaskName[],
+): Promise<readonly TaskChange[]> {
+  const changes: TaskChange[] = []
+  for (let at = 0; at < names.length; at += PAGE) {
+    changes.push(...(await changePage(redis, clock, verb, names.slice(at, at + PAGE))))
+  }
+  return changes
+}
+
+async function changePage(
+  redis: Redis,
+  clock: Clock,
+  verb: BulkVerb,
+  names: readonly TaskName[],
+): Promise<readonly TaskChange[]> {
+  const changes = new Map<TaskName, TaskChange>()
+  const end = (name: TaskName, from: TaskState | null, error: AsynqError | null) =>
+    changes.set(name, { queue: name.queue, id: name.id, from, error })
+  let open = names
+  for (let tries = 1; open.length > 0; tries++) {
+    const readings = await readTasksEach(redis, clock, open)
+    const ready: { readonly name: TaskName; readonly seen: SeenTask; readonly command: Command }[] = []
+    open.forEach((name, at) => {
+      const reading = readings[at]!
+      if (reading === null) end(name, null, new TaskNotFoundError(name.queue, name.id))
+      else if (reading instanceof Error) end(name, null, asAsynqError(reading))
+      else if (reading.state === null) end(name, null, reading.error)
+      else if (reading.state === 'active' || reading.state === REFUSED[verb])
+        end(name, null, refusal(verb, name, reading.state))
+      else if (verb !== 'delete' && reading instanceof UndecodableTask) end(name, null, reading.error)
+      else {
+        const group = reading instanceof UndecodableTask ? reading.group : reading.message.groupKey
+        const seen: SeenTask = { ...name, state: reading.state, group }
+        ready.push({ name, seen, command: changeCommand(clock, verb, seen, reading) })
+      }
+    })
+    const outcomes = await redis.sendAll(ready.map(({ command }) => command))
+    open = ready.flatMap(({ name, seen }, at) => {
+      const outcome = outcomes[at]!
+      if (!outcome.ok) end(name, null, asAsynqError(outcome.error))
+      else if (moveTaskScript.decode(outcome.value) === 'moved') end(name, seen.state, null)
+      else if (tries < TRIES) return [name]
+      else end(name, null, misplaced(verb, seen))
+      return []
+    })
+  }
+  return names.map((name) => changes.get(name)!)
+}
+
+/**
+ * Changes the tasks that are in a state now, oldest first, in pages of 200: as many as there are at the start, so that
+ * it ends however fast others come in. Two round trips a page. What cannot be changed is left where it stands, but when
+ * deleting, ids whose task is gone are cleared away.
+ */
+export async function changeAllTasks(
+  redis: Redis,
+  clock: Clock,
+  verb: BulkVerb,
+  queue: string,
+  state: Exclude<TaskState, 'active'>,
+  { group = '', onProgress, signal }: BulkOptions,
+): Promise<BulkResult> {
+  const { key, isList } = stateContainer(queue, state, group)
+  const [size] = await readAll(redis, [read([isList ? 'LLEN' : 'ZCARD', key])])
+  const total = Number(size)
+  let changed = 0
+  let gone = 0
+  /** Ids that still stand in the state, and are passed over. */
+  const stuck = new Set<string>()
+  while (changed + gone + stuck.size < total && !signal?.aborted) {
+    const most = stuck.size + Math.min(PAGE, total - changed - gone - stuck.size)
+    const range = isList ? read(['LRANGE', key, -most, -1]) : read(['ZRANGE', key, 0, most - 1])
+    const ids = texts((await readAll(redis, [range]))[0])
+    if (isList) ids.reverse()
+    const names = ids.filter((id) => !stuck.has(id)).map((id) => ({ queue, id }))
+    if (names.length === 0) break
+    const readings = await readTasks(redis, clock, names)
+    const commands = names.flatMap((name, at): Command[] => {
+      const reading = readings[at]!
+      if (isTaskInfo(reading) ? reading.state === state : verb === 'delete')
+        return [changeCommand(clock, verb, { ...name, state, group }, reading)]
+      stuck.add(name.id)
+      return []
+    })
+    for (const outcome of await redis.sendAll(commands)) {
+      if (!outcome.ok) throw outcome.error
+      if (moveTaskScript.decode(outcome.value) === 'moved') changed++
+      else gone++
+    }
+    onProgress?.(changed, total)
+  }
+  return { changed, left: gone + stuck.size, total }
+}
+
+/** Replaces the payload of a scheduled task; its unique lock stays that of the payload it was enqueued with. */
+export async function updatePayload(
+  redis: Redis,
+  clock: Clock,
+  { queue, id }: TaskName,
+  payload: Buffer,
+): Promise<void> {
+  const key = taskKey(queue, id)
+  for (;;) {
+    const [before] = await readAll(redis, [read(['HGET', key, 'msg'])])
+    if (!Buffer.isBuffer(before)) throw new TaskNotFoundError(queue, id)
+    const after = encodeTaskMessage({ ...decodeTaskMessage(before), payload })
+    switch (await runScript(redis, updatePayloadScript, { queue, id, before, after })) {
+      case 'updated':
+        return
+      case 'not-found':
+        throw new TaskNotFoundError(queue, id)
+      case 'not-scheduled': {
+        const [info] = await readTasks(redis, clock, [{ queue, id }])
+        const state = info?.state ?? 'in no known state'
+        throw new TaskStateError(`cannot update task "${id}": it is ${state}, not scheduled`, {
+          queue,
+          id,
+          state,
+        })
+      }
+      case 'changed':
+        continue
+    }
+  }
+}
+
+function changeCommand(clock: Clock, verb: BulkVerb, seen: SeenTask, reading: TaskReading): Command {
+  if (verb === 'delete') {
+    const lockKey = isTaskInfo(reading) ? reading.message.uniqueKey : (reading?.lockKey ?? '')
+    return scriptCommand(deleteTaskScript, { ...seen, lockKey })
+  }
+  return scriptCommand(moveTaskScript, {
+    ...seen,
+    to: verb === 'run' ? 'pending' : 'archived',
+    nowSec: nowSec(clock),
+    nowNs: clock.nowNs(),
+  })
+}
+
+function refusal(verb: BulkVerb, { queue, id }: TaskName, state: TaskState): TaskStateError {
+  const message =
+    state === 'active'
+      ? `cannot ${verb} task "${id}": it is active; cancel it first`
+      : `task "${id}" is ${state} already`
+  return new TaskStateError(message, { queue, id, state })
+}
+
+function misplaced(verb: BulkVerb, { queue, id, state }: SeenTask): TaskStateError {
+  const why = state === 'aggregating' ? 'it is being aggregated' : 'it does not stand where its state says'
+  return new TaskStateError(`cannot ${verb} task "${id}": ${why}`, { queue, id, state })
+}

@@ -1,0 +1,82 @@
+import { removeQueueScript } from '../broker/scripts/inspector-scripts.js'
+import { runScript } from '../broker/scripts/script.js'
+import { nowSec, type Clock } from '../clock.js'
+import { QueueNotEmptyError, QueueNotFoundError, QueueNotPausedError, QueuePausedError } from '../errors.js'
+import type { Redis } from '../redis/types.js'
+import * as keys from '../wire/keys.js'
+import { changeAllTasks } from './change-tasks.js'
+import { readQueueInfos } from './queue-stats.js'
+import { read, readAll, texts } from './reads.js'
+
+/** The registry of queues, and what is done to a queue as a whole. */
+
+/** Sorted by code point. One round trip. */
+export async function readQueueNames(redis: Redis): Promise<readonly string[]> {
+  const [reply] = await readAll(redis, [read(['SMEMBERS', keys.QUEUES_KEY])])
+  return texts(reply).sort()
+}
+
+/** One round trip. */
+export async function assertQueues(redis: Redis, queues: readonly string[]): Promise<void> {
+  const replies = await readAll(
+    redis,
+    queues.map((queue) => read(['SISMEMBER', keys.QUEUES_KEY, queue])),
+  )
+  const missing = queues.filter((_, at) => replies[at] !== 1)
+  if (missing.length > 0) throw new QueueNotFoundError(missing)
+}
+
+export async function pauseQueue(redis: Redis, clock: Clock, queue: string): Promise<void> {
+  await assertQueues(redis, [queue])
+  const key = keys.pausedKey(queue)
+  const reply = await redis.send({ key, args: ['SET', key, nowSec(clock), 'NX'] })
+  if (reply === null) throw new QueuePausedError(queue)
+}
+
+export async function resumeQueue(redis: Redis, queue: string): Promise<void> {
+  await assertQueues(redis, [queue])
+  const key = keys.pausedKey(queue)
+  if ((await redis.send({ key, args: ['DEL', key] })) === 0) throw new QueueNotPausedError(queue)
+}
+
+/** Deletes the tasks in bounded steps, then all that is left of the queue at once if it is still empty. */
+export async function removeQueue(
+  redis: Redis,
+  clock: Clock,
+  queue: string,
+  options: { readonly force: boolean },
+): Promise<void> {
+  await assertQueues(redis, [queue])
+  const [info] = await readQueueInfos(redis, clock, [queue], { memory: false })
+  const { counts, size, groups } = info!
+  if (counts.active > 0) {
+    throw new QueueNotEmptyError(queue, `has ${counts.active} active tasks: it cannot be removed`)
+  }
+  if (size > 0 && !options.force) throw new QueueNotEmptyError(queue, `is not empty: it has ${size} tasks`)
+  for (const { group } of groups) {
+    await changeAllTasks(redis, clock, 'delete', queue, 'aggregating', { group })
+  }
+  for (const state of ['pending', 'scheduled', 'retry', 'archived', 'completed'] as const) {
+    if (counts[state] > 0) await changeAllTasks(redis, clock, 'delete', queue, state, {})
+  }
+  const nowMs = clock.nowMs()
+  // Counters of a day live for 90 days.
+  const days = Array.from({ length: 92 }, (_, back) => keys.utcDay(nowMs - (back - 1) * 86_400_000))
+  const outcome = await runScript(redis, removeQueueScript, {
+    queue,
+    otherKeys: [
+      keys.leaseKey(queue),
+      keys.pausedKey(queue),
+      keys.processedTotalKey(queue),
+      keys.failedTotalKey(queue),
+      ...days.flatMap((day) => [keys.processedKey(queue, day), keys.failedKey(queue, day)]),
+    ],
+  })
+  if (outcome === 'not-empty') {
+    throw new QueueNotEmptyError(
+      queue,
+      'still has tasks: some came in meanwhile, or do not stand where their state says',
+    )
+  }
+  await redis.send({ key: keys.QUEUES_KEY, args: ['SREM', keys.QUEUES_KEY, queue], idempotent: true })
+}

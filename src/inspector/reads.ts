@@ -1,0 +1,43 @@
+import { AsynqError, ProtocolError, UnavailableError } from '../errors.js'
+import type { Command, Redis, Reply } from '../redis/types.js'
+
+/** Reading many keys at once, for every part of the inspector. */
+
+/** A command that only reads: its first argument is its key, unless another is given. */
+export function read(args: readonly (string | number)[], key = String(args[1])): Command {
+  return { key, args, idempotent: true }
+}
+
+/** Replies in the order given, one pipeline a node. @throws the first failure. */
+export async function readAll(redis: Redis, commands: readonly Command[]): Promise<readonly Reply[]> {
+  const outcomes = await redis.sendAll(commands)
+  return outcomes.map((outcome) => {
+    if (outcome.ok) return outcome.value
+    throw asAsynqError(outcome.error)
+  })
+}
+
+export function asAsynqError(error: Error): AsynqError {
+  return error instanceof AsynqError ? error : new UnavailableError(error.message, { cause: error })
+}
+
+export function texts(reply: Reply | undefined): string[] {
+  if (!Array.isArray(reply)) throw new ProtocolError('a list was expected')
+  return reply.map(String)
+}
+
+/** A counter of a key that may be missing. Exact over all of int64. */
+export function counter(reply: Reply | undefined): bigint {
+  const text = Buffer.isBuffer(reply) ? reply.toString() : ''
+  return /^-?\d+$/.test(text) ? BigInt(text) : 0n
+}
+
+/** Null for what does not decode. */
+export function decoded<T>(decode: () => T): T | null {
+  try {
+    return decode()
+  } catch (error) {
+    if (error instanceof ProtocolError) return null
+    throw error
+  }
+}
