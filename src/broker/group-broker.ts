@@ -105,9 +105,13 @@ export class GroupBroker {
     return { tasks, deadlineSec: score!.value === null ? null : Number(score!.value), archivedIds }
   }
 
-  /** Deletes a set with its tasks. @returns how many tasks went. */
-  deleteSet(set: AggregationSet): Promise<number> {
-    return runScript(this.#redis, deleteAggregationSetScript, set)
+  /**
+   * Deletes a set with its tasks. @param tasks those read from it: the unique locks they hold go as well.
+   * @returns how many tasks went.
+   */
+  deleteSet(set: AggregationSet, tasks: readonly TaskMessage[]): Promise<number> {
+    const locks = tasks.flatMap(({ id, uniqueKey: key }) => (key === '' ? [] : [{ key, id }]))
+    return runScript(this.#redis, deleteAggregationSetScript, { ...set, locks })
   }
 
   /** Gives the tasks of sets whose time is over back to their groups. @returns how many tasks went back. */

@@ -136,6 +136,12 @@ export const GLOBAL_FLAGS = {
     value: 'FILE',
     description: 'append a line of JSON to FILE for every command that changes something',
   },
+  redact: {
+    ...safety,
+    kind: 'strings',
+    value: 'PATH',
+    description: 'mask parts of tasks: payload, payload.card, header.auth, error, result; may be repeated',
+  },
   reason: {
     ...safety,
     setting: false,

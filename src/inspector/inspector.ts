@@ -25,6 +25,7 @@ import {
   type LiveSchedulerEntry,
   type LiveServer,
 } from './runtime.js'
+import { scanTasks } from './scan-tasks.js'
 import {
   readLeases,
   readTaskPage,
@@ -182,6 +183,15 @@ export class Inspector {
     return readTaskPage(this.#redis, this.#clock, queue, state, { page, size, group })
   }
 
+  /** Every task of a state, page after page: see `scanTasks`. */
+  scan(
+    queue: string,
+    state: TaskState,
+    options: { readonly group?: string | undefined; readonly pageSize?: number | undefined } = {},
+  ): AsyncGenerator<TaskPage> {
+    return scanTasks(this.#redis, this.#clock, queue, state, options)
+  }
+
   /**
    * Makes a task pending now. @throws {TaskNotFoundError} no such task. @throws {QueueNotFoundError} no such queue.
    * @throws {TaskStateError} active, pending already, or being aggregated.
@@ -202,10 +212,15 @@ export class Inspector {
 
   /**
    * Runs, archives or deletes the tasks named, in any queues: an outcome each, in the order given. A task that cannot be
-   * changed does not stop the others. Two round trips per master and 200 tasks.
+   * changed does not stop the others; with `only`, tasks in another state are left alone. Two round trips per master and
+   * 200 tasks.
    */
-  async changeTasks(verb: BulkVerb, tasks: readonly TaskName[]): Promise<readonly TaskChange[]> {
-    const changes = await changeTasks(this.#redis, this.#clock, verb, tasks)
+  async changeTasks(
+    verb: BulkVerb,
+    tasks: readonly TaskName[],
+    options: { readonly only?: TaskState } = {},
+  ): Promise<readonly TaskChange[]> {
+    const changes = await changeTasks(this.#redis, this.#clock, verb, tasks, options)
     if (verb === 'archive') {
       const archived = changes.flatMap(({ queue, error }) => (error ? [] : [queue]))
       for (const queue of new Set(archived)) await this.#broker.trimArchive(queue)

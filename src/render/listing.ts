@@ -8,7 +8,7 @@ import {
   parseDuration,
   parseInstant,
 } from '../units.js'
-import { documentRenderer, rowsKey, type DocumentFormat } from './document.js'
+import { documentRenderer, firstArray, type DocumentFormat } from './document.js'
 import { renderPlain, renderTable } from './table.js'
 
 export type Cell = string | number | boolean | null
@@ -34,8 +34,10 @@ export interface Column<Row> {
 export interface Listing<Row> {
   readonly columns: readonly Column<Row>[]
   readonly rows: readonly Row[]
-  /** The JSON document of these rows, with its `schema`; its first array holds the rows. */
+  /** The JSON document of these rows, with its `schema`. */
   readonly document: (rows: readonly Row[]) => object
+  /** Name of the array in it that holds the rows. Default: its first array. */
+  readonly rowsKey?: string
   /** Plain output is the bare first column: one name a line, no header. */
   readonly bare?: boolean
 }
@@ -85,7 +87,8 @@ export async function renderListing<Row>(listing: Listing<Row>, options: Listing
     case 'jsonl':
     case 'yaml': {
       const { query, raw, stamp } = options
-      const render = await documentRenderer({ format, query, raw, whole: stamp !== undefined })
+      const { rowsKey } = listing
+      const render = await documentRenderer({ format, query, raw, whole: stamp !== undefined, rowsKey })
       return render(narrow(listing, rows, columns, options))
     }
     case 'csv': {
@@ -204,7 +207,7 @@ function narrow<Row>(
 ): object {
   const { schema, ...rest } = listing.document(rows) as { readonly schema: string }
   const document = { schema, ...options.stamp, ...rest }
-  const key = rowsKey(document)
+  const key = listing.rowsKey ?? firstArray(document)
   if (!options.columns || key === undefined) return document
   const picked = rows.map((row) =>
     Object.fromEntries(columns.map((column) => [column.key, column.value(row)])),

@@ -62,6 +62,6 @@ export class Aggregator {
       }
       await this.#client.enqueue({ ...task, queue: set.queue })
     }
-    await this.#groups.deleteSet(set)
+    await this.#groups.deleteSet(set, tasks)
   }
 }

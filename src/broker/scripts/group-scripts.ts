@@ -44,15 +44,19 @@ export const archiveFromSetScript: Script<
   decode: outcomes('archive-from-set', { 1: 'archived', 0: 'not-there' }),
 }
 
-export const deleteAggregationSetScript: Script<AggregationSet, number> = {
+export const deleteAggregationSetScript: Script<
+  AggregationSet & { readonly locks: readonly { readonly key: string; readonly id: string }[] },
+  number
+> = {
   name: 'delete-aggregation-set',
-  encode: ({ queue, group, setId }) => ({
+  encode: ({ queue, group, setId, locks }) => ({
     keys: [
       keys.aggregationSetKey(queue, group, setId),
       keys.aggregationSetsKey(queue),
       keys.slotFenceKey(queue),
+      ...locks.map(({ key }) => key),
     ],
-    args: [keys.taskKeyPrefix(queue)],
+    args: [keys.taskKeyPrefix(queue), ...locks.map(({ id }) => id)],
   }),
   decode: count('delete-aggregation-set'),
 }

@@ -40,6 +40,7 @@ Where redis-cli would refuse, that is said, and nothing is predicted to move.`
     weight: Flags.string({
       helpValue: 'NODE=WEIGHT',
       multiple: true,
+      multipleNonGreedy: true,
       description: 'weight of a node, with --rebalance',
     }),
     threshold: Flags.string({ helpValue: 'PERCENT', description: 'with --rebalance [2]' }),
@@ -171,6 +172,7 @@ Where redis-cli would refuse, that is said, and nothing is predicted to move.`
         { key: 'active', title: 'Active', value: ({ active }) => active },
         { key: 'queues', title: 'Queues', value: ({ queues }) => queues.join(' ') || null },
       ],
+      rowsKey: 'moves',
       document: () => ({
         schema: 'asynq/predict/v1',
         requested: prediction.requested,
