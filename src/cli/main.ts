@@ -77,5 +77,6 @@ function shapes(command: Command.Loadable): readonly FlagShape[] {
     names: [name, ...(flag.aliases ?? [])],
     boolean: flag.type === 'boolean',
     multiple: flag.type === 'option' && flag.multiple === true,
+    negatable: flag.type === 'boolean' && flag.allowNo === true,
   }))
 }

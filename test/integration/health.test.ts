@@ -594,7 +594,7 @@ describe('health: formats, rules and usage', () => {
     assert.equal(table.stderr, '')
     const lines = table.stdout.trimEnd().split('\n')
     assert.match(lines.at(-1)!, /^CRITICAL: 1 critical, 1 warning, 20 ok, 4 off$/)
-    assert.match(table.stdout, /^WARNING +paused +quiet is paused \(warn 0\) +-> asynq queue resume quiet$/m)
+    assert.match(table.stdout, /^WARNING +paused +quiet is paused +-> asynq queue resume quiet$/m)
     const csv = await health(['-o', 'csv', '--columns', 'stage,status', '--filter', 'status=warning'])
     assert.equal(csv.stdout, 'stage,status\r\npaused,warning\r\nconsumers,warning\r\n')
     assert.equal(csv.code, 2)

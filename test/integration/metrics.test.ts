@@ -173,7 +173,7 @@ describe('metrics', () => {
 
   it('may leave out placement and the page, and choose queues and path; bare metrics serves', async () => {
     await register('images', 'mail')
-    const args = ['--no-include-placement', '--no-page', '-q', 'im*', '--path', '/m']
+    const args = ['--no-include-placement', '--page=false', '-q', 'im*', '--path', '/m']
     await whileServing(
       ['--cluster_addrs', cluster().addrs, ...args],
       async (url) => {

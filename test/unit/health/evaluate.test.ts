@@ -156,15 +156,36 @@ describe('health evaluation', () => {
       'openmetrics',
       'markdown',
     ] as const) {
-      const text = renderHealth(report, format, { exit: 0, junitWarnings: 'pass', paint: (word) => word })
+      const text = renderHealth(report, format, {
+        exit: 0,
+        junitWarnings: 'pass',
+        paint: (word) => word,
+        width: null,
+      })
       assert.ok(text.endsWith('\n'), format)
     }
+  })
+
+  it('folds tables at the width of the terminal, between words', () => {
+    const report = evaluate(single({ nodes: [node({ skewMs: 2000 })] }), NO_RULES)
+    const options = { exit: 1, junitWarnings: 'pass', paint: (word: string) => word, width: 60 } as const
+    const lines = renderHealth(report, 'table', options).split('\n')
+    assert.deepEqual(
+      lines.filter((line) => line.length > 60),
+      [],
+    )
+    assert.ok(lines.some((line) => /^ {27}\S/.test(line)))
   })
 
   it('keeps its perfdata within what monitoring servers take', () => {
     const nodes = Array.from({ length: 2000 }, (_, at) => node({ address: `10.0.0.1:${at}` }))
     const report = evaluate(single({ nodes }), NO_RULES)
-    const line = renderHealth(report, 'nagios', { exit: 0, junitWarnings: 'pass', paint: (word) => word })
+    const line = renderHealth(report, 'nagios', {
+      exit: 0,
+      junitWarnings: 'pass',
+      paint: (word) => word,
+      width: null,
+    })
     assert.ok(line.length < 8000, String(line.length))
   })
 })
