@@ -44,7 +44,7 @@ function oclifFlag({ kind, char, aliases, description, value, group, setting }: 
     case 'string':
       return Flags.string(common)
     case 'strings':
-      return Flags.string({ ...common, multiple: true })
+      return Flags.string({ ...common, multiple: true, multipleNonGreedy: true })
   }
 }
 
@@ -261,11 +261,11 @@ export abstract class BaseCommand extends Command {
     }
   }
 
-  /** @param document with its `schema` in front. */
+  /** As JSON where no other document format was asked for. @param document with its `schema` in front. */
   protected printDocument(document: object): void {
     const { schema, ...rest } = document as { readonly schema?: string }
     const stamped = this.#frame ? { schema, seq: this.#frame.seq, ...rest } : document
-    this.print(this.#renderDocument!(stamped))
+    this.print(this.#renderDocument ? this.#renderDocument(stamped) : `${JSON.stringify(stamped, null, 2)}\n`)
   }
 
   /** Data: to stdout, or to the file that --out names. */
