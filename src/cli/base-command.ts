@@ -21,6 +21,7 @@ import { connectionOptions, describeTarget, goCompat, mergeSettings } from './co
 import { parseDuration } from '../units.js'
 import { EXIT, MONITORING_EXIT, monitoringExit } from './exit-codes.js'
 import { globalFlagEntries, type GlobalFlag, type Settings } from './global-flags.js'
+import { VALUE_GUARD, withoutGuards } from './normalize-argv.js'
 import type { OutFile } from './out-file.js'
 import { reportBug, reportError } from './report-error.js'
 import type { ItemResult } from './results.js'
@@ -60,6 +61,8 @@ export abstract class BaseCommand extends Command {
   static monitoring = false
   /** Whether --watch makes sense: the command prints a state, and changes nothing. */
   static watchable = false
+  /** Asks before each of its writes itself, and in read-only mode only looks. */
+  static interactive = false
   /** Whether the time-out bounds the whole command. Commands that run for long bound each call instead. */
   protected oneShot = true
 
@@ -89,7 +92,7 @@ export abstract class BaseCommand extends Command {
 
   override async run(): Promise<void> {
     const parsed = await this.parse(this.ctor)
-    this.flags = parsed.flags
+    this.flags = withoutGuards(parsed.flags)
     this.args = parsed.args
     this.rest = parsed.argv as string[]
     await this.#prepareOutput()
@@ -260,7 +263,12 @@ export abstract class BaseCommand extends Command {
     if (error.oclif?.exit === 0) throw error
     const isUsage = error.oclif !== undefined && !(error instanceof AsynqError)
     const shown = isUsage
-      ? new UsageError(error.message.split('\n')[0]!.replace(/^(\w)/, (c) => c.toLowerCase()))
+      ? new UsageError(
+          error.message
+            .split('\n')[0]!
+            .replaceAll(VALUE_GUARD, '')
+            .replace(/^(\w)/, (c) => c.toLowerCase()),
+        )
       : error
     const { monitoring } = this.ctor as typeof BaseCommand
     const asked = /(^|,)(--json|(--output|-o),(json|jsonl|yaml))(,|$)/.test(this.argv.join(','))
@@ -342,7 +350,8 @@ export abstract class BaseCommand extends Command {
     if (impact !== 'write' && impact !== 'topology') return
     const settings = await this.settings()
     const name = this.id?.replaceAll(':', ' ') ?? ''
-    if (settings.read_only === true && !this.dryRun)
+    const { interactive } = this.ctor as typeof BaseCommand
+    if (settings.read_only === true && !this.dryRun && !interactive)
       throw new PreconditionError(`read-only: "${name}" would change something, so it is not done`)
     const path = settings.audit_log as string | undefined
     if (path === undefined) return
@@ -361,7 +370,7 @@ export abstract class BaseCommand extends Command {
       context: (this.flags['context'] as string | undefined) ?? (process.env['ASYNQ_CONTEXT'] || null),
       target: describeTarget((await this.connectionOptions()).target),
       command: this.id?.replaceAll(':', ' ') ?? '',
-      args: redactArgs(this.argv),
+      args: redactArgs(this.argv.map((arg) => arg.replace(VALUE_GUARD, ''))),
       dryRun: this.dryRun,
       affected: this.dryRun ? 0 : this.affected,
       exit: Number(process.exitCode ?? 0),
