@@ -192,7 +192,7 @@ export const GLOBAL_FLAGS = {
     ...output,
     kind: 'string',
     value: 'FORMAT',
-    description: 'how tables show times: relative, iso or unix [iso]',
+    description: 'how tables show times: relative, iso or unix [relative on a terminal, else iso]',
   },
   out: {
     ...output,

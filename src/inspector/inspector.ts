@@ -117,7 +117,8 @@ export class Inspector {
   }
 
   /**
-   * Removes a queue and everything of it. Without `force` it must hold no task at all, with it none that is active.
+   * Removes a queue and everything of it. Without `force` it must hold no task at all, with it none that is active or
+   * being aggregated.
    * @throws {QueueNotFoundError} no such queue. @throws {QueueNotEmptyError} it has tasks.
    */
   removeQueue(queue: string, options: { readonly force: boolean }): Promise<void> {
@@ -171,6 +172,7 @@ export class Inspector {
   /**
    * One page of the tasks of a state: pending and active oldest first, the others by their score. Two round trips.
    * @param options.page from 1. `group` is needed for aggregating.
+   * @throws {UsageError} no such page, or aggregating without a group.
    */
   list(
     queue: string,
@@ -229,7 +231,7 @@ export class Inspector {
   /**
    * Runs, archives or deletes the tasks that are in a state now, oldest first, in pages of 200, without ever holding up
    * the server; tasks that workers take meanwhile are left to them. Stops between pages when `signal` is aborted.
-   * @throws {QueueNotFoundError} no such queue.
+   * @throws {QueueNotFoundError} no such queue. @throws {UsageError} a state in which the verb would change nothing.
    */
   async changeAll(
     verb: BulkVerb,
@@ -272,7 +274,7 @@ export class Inspector {
     return readSchedulerEntries(this.#redis, this.#clock)
   }
 
-  /** When a periodic task was enqueued, newest first, page by page (from 1). One round trip. */
+  /** When a periodic task was enqueued, newest first, page by page (from 1). One round trip. @throws {UsageError} no such page. */
   enqueueEvents(
     entryId: string,
     options: { readonly page?: number; readonly size?: number } = {},

@@ -60,7 +60,7 @@ export interface ListingOptions {
   readonly limit?: number | undefined
   /** JMESPath over the document; tables become JSON then. */
   readonly query?: string | undefined
-  /** How times read in tables and CSV. Default `iso`. */
+  /** How times read in tables and CSV. Default `relative` in a table on a terminal, else `iso`. */
   readonly time?: TimeFormat | undefined
   /** Durations in ms, sizes in bytes, and texts selected by a query without quotes. */
   readonly raw?: boolean | undefined
@@ -152,11 +152,12 @@ function cellText<Row>(column: Column<Row>, row: Row, brief: boolean, options: L
   if (typeof value === 'boolean') return value ? 'yes' : 'no'
   if (column.unit === 'ms') return formatDuration(Number(value))
   if (column.unit === 'bytes') return formatBytes(Number(value))
-  if (column.unit === 'time') return timeText(String(value), options)
+  if (column.unit === 'time') return timeText(String(value), brief, options)
   return String(value)
 }
 
-function timeText(iso: string, { time = 'iso', nowMs = Date.now() }: ListingOptions): string {
+function timeText(iso: string, brief: boolean, options: ListingOptions): string {
+  const { time = brief ? 'relative' : 'iso', nowMs = Date.now() } = options
   const atMs = Date.parse(iso)
   if (Number.isNaN(atMs)) return iso
   switch (time) {

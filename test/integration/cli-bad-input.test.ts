@@ -7,7 +7,7 @@ import type { Redis } from '../../src/redis/types.js'
 import { startProxy } from '../support/proxy.js'
 import { refused, succeeded } from '../support/cli-checks.js'
 import { runCli } from '../support/run-cli.js'
-import { seedTasks } from '../support/seed.js'
+import { seedTasks } from '../support/seed-tasks.js'
 import { useOwnCluster, useServer } from '../support/servers.js'
 import { waitFor } from '../support/wait-for.js'
 

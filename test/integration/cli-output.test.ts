@@ -9,7 +9,7 @@ import type { Redis } from '../../src/redis/types.js'
 import { documentOf, refused, succeeded } from '../support/cli-checks.js'
 import { runCli } from '../support/run-cli.js'
 import { assertSchema } from '../support/schema.js'
-import { failTask, seedTasks } from '../support/seed.js'
+import { failTask, seedTasks } from '../support/seed-tasks.js'
 import { startServer, useServer, useSharedCluster } from '../support/servers.js'
 import { waitFor } from '../support/wait-for.js'
 

@@ -11,7 +11,7 @@ import { isRead } from '../../src/redis/read-only.js'
 import type { ConnectionOptions, Redis } from '../../src/redis/types.js'
 import { documentOf, refused, succeeded } from '../support/cli-checks.js'
 import { runCli } from '../support/run-cli.js'
-import { failTask, seedTasks } from '../support/seed.js'
+import { failTask, seedTasks } from '../support/seed-tasks.js'
 import { freePort, useServer } from '../support/servers.js'
 import { waitFor } from '../support/wait-for.js'
 

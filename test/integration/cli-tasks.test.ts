@@ -5,7 +5,7 @@ import { Broker } from '../../src/broker/broker.js'
 import { Inspector } from '../../src/inspector/inspector.js'
 import { documentOf, refused, succeeded } from '../support/cli-checks.js'
 import { runCli, type CliOptions } from '../support/run-cli.js'
-import { failTask, seedTasks } from '../support/seed.js'
+import { failTask, seedTasks } from '../support/seed-tasks.js'
 import { useServer, useSharedCluster } from '../support/servers.js'
 
 interface Listed {

@@ -6,7 +6,7 @@ import { openRedis } from '../../src/redis/connect.js'
 import type { Redis } from '../../src/redis/types.js'
 import { refused, succeeded } from '../support/cli-checks.js'
 import { runCli, type CliOptions } from '../support/run-cli.js'
-import { failTask, seedTasks } from '../support/seed.js'
+import { failTask, seedTasks } from '../support/seed-tasks.js'
 import { useServer, useSharedCluster } from '../support/servers.js'
 
 /**

@@ -1,23 +1,15 @@
-import { Broker } from '../../src/broker/broker.js'
-import { Client, type NewTask } from '../../src/client/client.js'
-import type { Clock } from '../../src/clock.js'
-import type { Redis } from '../../src/redis/types.js'
+/**
+ * Seed of the property tests: `ASYNQ_TEST_SEED` replays a run, else it is a new one each time. The tests print it.
+ */
+export const SEED: number = (() => {
+  const given = process.env['ASYNQ_TEST_SEED']
+  if (given === undefined || given === '') return Math.floor(Math.random() * 2 ** 31)
+  const seed = Number(given)
+  if (!Number.isInteger(seed)) throw new Error(`ASYNQ_TEST_SEED is not a whole number: ${given}`)
+  return seed
+})()
 
-/** Enqueues tasks; each must be taken. */
-export async function seedTasks(redis: Redis, tasks: readonly NewTask[]): Promise<void> {
-  for (const result of await new Client(redis).enqueueMany(tasks)) if (!result.ok) throw result.error
-}
-
-/** Takes the oldest pending task of the queue and fails it: for good, or so that it waits for its next try. */
-export async function failTask(
-  redis: Redis,
-  queue: string,
-  error: string,
-  options: { readonly archive?: boolean; readonly clock?: Clock } = {},
-): Promise<void> {
-  const broker = new Broker(redis, options.clock)
-  const held = await broker.dequeue([queue])
-  if (!held) throw new Error(`nothing is pending in ${queue}`)
-  if (options.archive) await broker.archive(held.message, error)
-  else await broker.retry(held.message, { retryAtMs: Date.now() + 3_600_000, error, countsAsFailure: true })
+/** Says what a property test did, and how to do it again. */
+export function report(what: string): void {
+  process.stdout.write(`      ${what}; replay with ASYNQ_TEST_SEED=${SEED}\n`)
 }
