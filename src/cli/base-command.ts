@@ -268,14 +268,7 @@ export abstract class BaseCommand extends Command {
     // A refused flag or argument is oclif's own error; help and version end with exit 0.
     if (error.oclif?.exit === 0) throw error
     const isUsage = error.oclif !== undefined && !(error instanceof AsynqError)
-    const shown = isUsage
-      ? new UsageError(
-          error.message
-            .split('\n')[0]!
-            .replaceAll(VALUE_GUARD, '')
-            .replace(/^(\w)/, (c) => c.toLowerCase()),
-        )
-      : error
+    const shown = isUsage ? new UsageError(parserMessage(error.message)) : error
     const { monitoring } = this.ctor as typeof BaseCommand
     const asked = /(^|,)(--json|(--output|-o),(json|jsonl|yaml))(,|$)/.test(this.argv.join(','))
     if (shown instanceof AsynqError) {
@@ -437,4 +430,15 @@ export abstract class BaseCommand extends Command {
       await drop()
     }
   }
+}
+
+/** What the parser complains about, as one line: it may list several things, each on its own. */
+function parserMessage(text: string): string {
+  const lines = text
+    .replaceAll(VALUE_GUARD, '')
+    .split('\n')
+    .map((line) => line.trim())
+    .filter((line) => line !== '' && !/^(See more help|The following errors?)/.test(line))
+  const said = text.startsWith('The following error') ? lines : lines.slice(0, 1)
+  return said.map((line) => line.replace(/^(\w)/, (letter) => letter.toLowerCase())).join('; ')
 }

@@ -262,7 +262,7 @@ processed  failed  error rate
   it('server list, cron list, cron history', async () => {
     assert.match(
       succeeded(await run(['server', 'list'])),
-      /^Host +PID +State +Active Workers +Queues +Started\n/,
+      /^Host +PID +State +Active Workers +Queues +Started\b/,
     )
     assert.match(
       succeeded(await run(['cron', 'list'])),
