@@ -90,7 +90,7 @@ describe('health of a real cluster', function () {
 
   let worker: ChildProcess
   let dir: string
-  before(async () => {
+  before(() => {
     dir = mkdtempSync(join(tmpdir(), 'asynq-health-'))
     const module = join(dir, 'worker.mjs')
     writeFileSync(module, 'export default async () => {}\n')
