@@ -177,7 +177,7 @@ describe('reshard commands', function () {
     for (const { master } of topology.shards)
       await redis.sendTo(master!.address, ['CLUSTER', 'SETSLOT', free, 'NODE', other.id])
     assert.equal((await cli('tune', plan.id, '--no-hold')).code, 0)
-    const result = await held
+    const result = await held.ended
     assert.equal(result.code, 7, result.stderr)
     assert.match(result.stderr, /somebody else has moved slots/)
     assert.equal((await cli('resume', plan.id, '--yes')).code, 7)
@@ -190,18 +190,18 @@ describe('reshard commands', function () {
   })
 
   /** Applies a plan that holds before its second slot. */
-  async function hold(id: string, file: string): Promise<Promise<CliResult> & object> {
+  async function hold(id: string, file: string): Promise<{ readonly ended: Promise<CliResult> }> {
     const run = cli('apply', file, '--yes', '--rate', '1KB/s')
     await waitFor(async () => (await cli('tune', id, '--hold', '--rate', '0')).code === 0, {
       what: 'the journal',
     })
-    return Object.assign(run, {})
+    return { ended: run }
   }
 
   it('two applies at once: one works, the other is refused', async () => {
     const a = await newPlan(400)
     const b = await newPlan()
-    const first = cli('apply', a.file, '--yes', '--rate', '20KB/s')
+    const first = cli('apply', a.file, '--yes', '--rate', '5KB/s')
     await waitFor(async () => /running/.test((await cli('status')).stdout), {
       what: 'the first to be at work',
     })
