@@ -1,7 +1,6 @@
 import { AsynqError, NotFoundError, ProtocolError } from '../errors.js'
 import { globPattern } from '../glob.js'
 import { Inspector } from '../inspector/inspector.js'
-import { measureQueues } from '../inspector/queue-memory.js'
 import { counter, read } from '../inspector/reads.js'
 import { oldestActiveSinceMs } from '../inspector/runtime.js'
 import type { Command, Redis, Reply } from '../redis/types.js'
@@ -101,7 +100,7 @@ export async function readQueueNames(redis: Redis): Promise<readonly string[]> {
 
 /**
  * Lists the queues. Round trips: one for the names; with figures two more per master, whatever the number of queues;
- * with workers two, with keys one, with bytes three for each 100 queues. The slots are computed here, the owners come
+ * with workers two, with keys one, with bytes two and two for each 100 queues. The slots are computed here, the owners come
  * from the topology read when connecting.
  */
 export async function listQueues(
@@ -121,7 +120,7 @@ export async function listQueues(
   const placements = names.map((queue) => (topology ? placeQueue(queue, topology) : null))
   const [figures, bytes, keyCounts, servers] = await Promise.all([
     options.figures ? readFigures(redis, names) : [],
-    options.bytes ? measureQueues(redis, names).catch(ifUnavailable(names.map(() => undefined))) : [],
+    options.bytes ? readBytes(redis, names).catch(ifUnavailable(names.map(() => undefined))) : [],
     options.keys ? countKeys(redis, placements) : [],
     options.workers ? new Inspector(redis).servers().catch(ifUnavailable(null)) : null,
   ])
@@ -147,6 +146,11 @@ export async function listQueues(
       ? ['the server does not permit MEMORY USAGE: the bytes of queues are not known']
       : [],
   }
+}
+
+async function readBytes(redis: Redis, queues: readonly string[]): Promise<readonly (number | null)[]> {
+  const infos = await new Inspector(redis).queueInfos(queues, { memory: true })
+  return infos.map(({ memoryBytes }) => memoryBytes)
 }
 
 /** Flow between two readings of the same queue. Pure. */
