@@ -72,6 +72,8 @@ export interface QueueExtras {
   readonly workers: number | null
   /** ms since the task that has been in a worker's hands for longest was begun. */
   readonly oldestActiveMs: number | null
+  /** Operations in its slot; on clusters whose servers keep slot statistics with CPU times. */
+  readonly opsPerSec: number | null
 }
 
 export interface QueueRow {
@@ -139,6 +141,7 @@ export async function listQueues(
           keys: keyCounts[at] ?? null,
           workers: servers && servers.filter(({ server }) => server.queues.has(queue)).length,
           oldestActiveMs: since === undefined ? null : Math.max(0, nowMs - since),
+          opsPerSec: null,
         },
       }
     }),
