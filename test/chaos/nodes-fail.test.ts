@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { Client } from '../../src/client/client.js'
-import { AsynqError } from '../../src/errors.js'
+import type { AsynqError } from '../../src/errors.js'
 import { openRedis } from '../../src/redis/connect.js'
 import { applyPlan, type ReshardEvent } from '../../src/reshard/apply.js'
 import { readAllViews } from '../../src/reshard/cluster-view.js'
