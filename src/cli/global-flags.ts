@@ -123,6 +123,18 @@ export const GLOBAL_FLAGS = {
     value: 'FILE',
     description: 'config file [$HOME/.asynq.yaml, .yml or .json]',
   },
+  context: {
+    ...connection,
+    setting: false,
+    kind: 'string',
+    value: 'NAME',
+    description: 'connection to use, of those that "asynq context ls" shows (also: ASYNQ_CONTEXT)',
+  },
+  strict: {
+    ...safety,
+    kind: 'boolean',
+    description: 'refuse a config file that holds a password and that others can read',
+  },
   read_only: {
     ...safety,
     kind: 'boolean',
@@ -135,6 +147,12 @@ export const GLOBAL_FLAGS = {
     aliases: ['audit-log'],
     value: 'FILE',
     description: 'append a line of JSON to FILE for every command that changes something',
+  },
+  redact: {
+    ...safety,
+    kind: 'strings',
+    value: 'PATH',
+    description: 'mask parts of tasks: payload, payload.card, header.auth, error, result; may be repeated',
   },
   reason: {
     ...safety,
@@ -186,7 +204,7 @@ export const GLOBAL_FLAGS = {
     ...output,
     kind: 'string',
     value: 'FORMAT',
-    description: 'how tables show times: relative, iso or unix [iso]',
+    description: 'how tables show times: relative, iso or unix [relative on a terminal, else iso]',
   },
   out: {
     ...output,

@@ -6,7 +6,7 @@ import {
 } from '../broker/scripts/inspector-scripts.js'
 import { runScript, scriptCommand } from '../broker/scripts/script.js'
 import { nowSec, type Clock } from '../clock.js'
-import { TaskNotFoundError, TaskStateError, type AsynqError } from '../errors.js'
+import { TaskNotFoundError, TaskStateError, UsageError, type AsynqError } from '../errors.js'
 import type { Command, Redis } from '../redis/types.js'
 import { taskKey } from '../wire/keys.js'
 import type { TaskState } from '../wire/state.js'
@@ -65,18 +65,19 @@ const REFUSED: Readonly<Record<BulkVerb, TaskState | null>> = {
 }
 
 /**
- * Changes the tasks named, an outcome each, in the order given; a failure does not stop the others. Two round trips per
- * master and 200 tasks; more for tasks that move meanwhile.
+ * Changes the tasks named, an outcome each, in the order given; a failure does not stop the others. With `only`, tasks
+ * that are in another state are left alone. Two round trips per master and 200 tasks; more for tasks that move meanwhile.
  */
 export async function changeTasks(
   redis: Redis,
   clock: Clock,
   verb: BulkVerb,
   names: readonly TaskName[],
+  options: { readonly only?: TaskState } = {},
 ): Promise<readonly TaskChange[]> {
   const changes: TaskChange[] = []
   for (let at = 0; at < names.length; at += PAGE) {
-    changes.push(...(await changePage(redis, clock, verb, names.slice(at, at + PAGE))))
+    changes.push(...(await changePage(redis, clock, verb, names.slice(at, at + PAGE), options.only)))
   }
   return changes
 }
@@ -86,6 +87,7 @@ async function changePage(
   clock: Clock,
   verb: BulkVerb,
   names: readonly TaskName[],
+  only: TaskState | undefined,
 ): Promise<readonly TaskChange[]> {
   const changes = new Map<TaskName, TaskChange>()
   const end = (name: TaskName, from: TaskState | null, error: AsynqError | null) =>
@@ -101,6 +103,12 @@ async function changePage(
       else if (reading.state === null) end(name, null, reading.error)
       else if (reading.state === 'active' || reading.state === REFUSED[verb])
         end(name, null, refusal(verb, name, reading.state))
+      else if (only !== undefined && reading.state !== only)
+        end(
+          name,
+          null,
+          new TaskStateError(`task "${name.id}" is ${reading.state} now`, { ...name, state: reading.state }),
+        )
       else if (verb !== 'delete' && reading instanceof UndecodableTask) end(name, null, reading.error)
       else {
         const group = reading instanceof UndecodableTask ? reading.group : reading.message.groupKey
@@ -134,6 +142,7 @@ export async function changeAllTasks(
   state: Exclude<TaskState, 'active'>,
   { group = '', onProgress, signal }: BulkOptions,
 ): Promise<BulkResult> {
+  if (state === REFUSED[verb]) throw new UsageError(`cannot ${verb} tasks that are ${state} already`)
   const { key, isList } = stateContainer(queue, state, group)
   const [size] = await readAll(redis, [read([isList ? 'LLEN' : 'ZCARD', key])])
   const total = Number(size)
@@ -156,12 +165,15 @@ export async function changeAllTasks(
       stuck.add(name.id)
       return []
     })
+    let failure: Error | undefined
     for (const outcome of await redis.sendAll(commands)) {
-      if (!outcome.ok) throw outcome.error
-      if (moveTaskScript.decode(outcome.value) === 'moved') changed++
+      if (!outcome.ok) failure ??= outcome.error
+      else if (moveTaskScript.decode(outcome.value) === 'moved') changed++
       else gone++
     }
+    // What was done is told before what was not.
     onProgress?.(changed, total)
+    if (failure) throw failure
   }
   return { changed, left: gone + stuck.size, total }
 }

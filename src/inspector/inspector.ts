@@ -16,7 +16,15 @@ import {
   type TaskChange,
 } from './change-tasks.js'
 import { readHistory, readQueueInfos, type DayStats, type QueueInfo } from './queue-stats.js'
-import { assertQueues, pauseQueue, readQueueNames, removeQueue, resumeQueue } from './queues.js'
+import {
+  assertQueues,
+  pauseQueue,
+  readQueueNames,
+  removeQueue,
+  resumeQueue,
+  type RemovedQueue,
+  type RemoveQueueOptions,
+} from './queues.js'
 import {
   readEnqueueEvents,
   readSchedulerEntries,
@@ -25,6 +33,7 @@ import {
   type LiveSchedulerEntry,
   type LiveServer,
 } from './runtime.js'
+import { scanTasks } from './scan-tasks.js'
 import {
   readLeases,
   readTaskPage,
@@ -39,6 +48,7 @@ import {
 
 export type { BulkOptions, BulkResult, BulkVerb, TaskChange } from './change-tasks.js'
 export type { DayStats, QueueInfo } from './queue-stats.js'
+export type { RemovedQueue, RemoveQueueOptions } from './queues.js'
 export type { EnqueueEventPage, LiveSchedulerEntry, LiveServer } from './runtime.js'
 export type { TaskInfo, TaskName, TaskPage, UniqueLockInfo } from './tasks.js'
 
@@ -71,7 +81,7 @@ export class Inspector {
 
   /**
    * Facts of many queues, in the order given; zeros for one that does not exist. Two round trips per master, whatever
-   * the number of queues; with `memory` three more for each 100 queues.
+   * the number of queues; with `memory` two more for each 100 queues.
    */
   queueInfos(
     queues: readonly string[],
@@ -116,10 +126,12 @@ export class Inspector {
   }
 
   /**
-   * Removes a queue and everything of it. Without `force` it must hold no task at all, with it none that is active.
+   * Removes a queue and everything of it. Without `force` it must hold no task at all, with it none that is active or
+   * being aggregated. Two round trips for each 200 tasks.
    * @throws {QueueNotFoundError} no such queue. @throws {QueueNotEmptyError} it has tasks.
+   * @throws {AsynqError} INTERRUPTED: the signal was aborted between two steps.
    */
-  removeQueue(queue: string, options: { readonly force: boolean }): Promise<void> {
+  removeQueue(queue: string, options: RemoveQueueOptions): Promise<RemovedQueue> {
     return removeQueue(this.#redis, this.#clock, queue, options)
   }
 
@@ -170,6 +182,7 @@ export class Inspector {
   /**
    * One page of the tasks of a state: pending and active oldest first, the others by their score. Two round trips.
    * @param options.page from 1. `group` is needed for aggregating.
+   * @throws {UsageError} no such page, or aggregating without a group.
    */
   list(
     queue: string,
@@ -178,6 +191,15 @@ export class Inspector {
   ): Promise<TaskPage> {
     const { page = 1, size = PAGE_SIZE, group } = options
     return readTaskPage(this.#redis, this.#clock, queue, state, { page, size, group })
+  }
+
+  /** Every task of a state, page after page: see `scanTasks`. */
+  scan(
+    queue: string,
+    state: TaskState,
+    options: { readonly group?: string | undefined; readonly pageSize?: number | undefined } = {},
+  ): AsyncGenerator<TaskPage> {
+    return scanTasks(this.#redis, this.#clock, queue, state, options)
   }
 
   /**
@@ -200,10 +222,15 @@ export class Inspector {
 
   /**
    * Runs, archives or deletes the tasks named, in any queues: an outcome each, in the order given. A task that cannot be
-   * changed does not stop the others. Two round trips per master and 200 tasks.
+   * changed does not stop the others; with `only`, tasks in another state are left alone. Two round trips per master and
+   * 200 tasks.
    */
-  async changeTasks(verb: BulkVerb, tasks: readonly TaskName[]): Promise<readonly TaskChange[]> {
-    const changes = await changeTasks(this.#redis, this.#clock, verb, tasks)
+  async changeTasks(
+    verb: BulkVerb,
+    tasks: readonly TaskName[],
+    options: { readonly only?: TaskState } = {},
+  ): Promise<readonly TaskChange[]> {
+    const changes = await changeTasks(this.#redis, this.#clock, verb, tasks, options)
     if (verb === 'archive') {
       const archived = changes.flatMap(({ queue, error }) => (error ? [] : [queue]))
       for (const queue of new Set(archived)) await this.#broker.trimArchive(queue)
@@ -214,7 +241,7 @@ export class Inspector {
   /**
    * Runs, archives or deletes the tasks that are in a state now, oldest first, in pages of 200, without ever holding up
    * the server; tasks that workers take meanwhile are left to them. Stops between pages when `signal` is aborted.
-   * @throws {QueueNotFoundError} no such queue.
+   * @throws {QueueNotFoundError} no such queue. @throws {UsageError} a state in which the verb would change nothing.
    */
   async changeAll(
     verb: BulkVerb,
@@ -257,7 +284,7 @@ export class Inspector {
     return readSchedulerEntries(this.#redis, this.#clock)
   }
 
-  /** When a periodic task was enqueued, newest first, page by page (from 1). One round trip. */
+  /** When a periodic task was enqueued, newest first, page by page (from 1). One round trip. @throws {UsageError} no such page. */
   enqueueEvents(
     entryId: string,
     options: { readonly page?: number; readonly size?: number } = {},

@@ -17,7 +17,7 @@ import * as keys from '../wire/keys.js'
 import { keySlot, queueSlot } from '../wire/slot.js'
 import { TASK_STATES } from '../wire/state.js'
 import { readQueueNames } from './list-queues.js'
-import { measureQueues, type QueueMeasure } from './measure-queues.js'
+import { weighQueues, type QueueWeight } from './weigh-queues.js'
 
 export interface SnapshotOptions {
   /** What each node says of itself; else only what the topology tells. */
@@ -28,6 +28,8 @@ export interface SnapshotOptions {
   readonly keys?: boolean
   /** `exact` walks over every key of the cluster (SCAN, MEMORY USAGE of each); both imply tasks and keys. */
   readonly bytes?: 'none' | 'sampled' | 'exact'
+  /** Tasks, keys and bytes of these slots alone; the rest of the cluster is not asked for. */
+  readonly onlySlots?: ReadonlySet<number>
   /** Operations per second by slot: takes a second, and servers that keep slot statistics with CPU times. */
   readonly ops?: boolean
   /** Tells how far an exact count is: keys done of about so many. */
@@ -88,7 +90,10 @@ export async function readSnapshot(redis: Redis, options: SnapshotOptions = {}):
     const master = topology.shardOfSlot(slot)?.master
     return master !== undefined && master !== null && (!told || selves.has(master.id))
   }
-  const upNames = placed.filter(({ slot }) => isUp(slot)).map(({ queue }) => queue)
+  const { onlySlots } = options
+  const upNames = placed
+    .filter(({ slot }) => isUp(slot) && (onlySlots?.has(slot) ?? true))
+    .map(({ queue }) => queue)
 
   const wantsTasks = options.tasks === true || bytes !== 'none'
   const wantsKeys = options.keys === true || bytes !== 'none'
@@ -101,15 +106,15 @@ export async function readSnapshot(redis: Redis, options: SnapshotOptions = {}):
   const statsBefore =
     wantsKeys || options.ops ? await readSlotStats(redis, masters) : new Map<string, SlotStats>()
   const startedMs = performance.now()
-  const measures = new Map<string, QueueMeasure>()
+  const measures = new Map<string, QueueWeight>()
   if (wantsTasks) {
-    const measured = await measureQueues(redis, upNames, { bytes: bytes === 'sampled' })
+    const measured = await weighQueues(redis, upNames, { bytes: bytes === 'sampled' })
     upNames.forEach((queue, at) => measured[at] && measures.set(queue, measured[at]))
   }
 
   const queueSlots = new Set(placed.map(({ slot }) => slot))
   const slotKeys = wantsKeys
-    ? await readSlotKeys(redis, masters, queueSlots, statsBefore)
+    ? await readSlotKeys(redis, masters, queueSlots, statsBefore, onlySlots)
     : new Map<number, number>()
   let exact: ExactCount | null = null
   if (bytes === 'exact') exact = await countExactly(redis, masters, placed, onProgress)
@@ -138,11 +143,12 @@ export async function readSnapshot(redis: Redis, options: SnapshotOptions = {}):
   const slots: SlotFacts[] = []
   const listed = new Set([...keysOf.keys(), ...queueSlots])
   for (const slot of [...listed].sort((a, b) => a - b)) {
+    if (onlySlots && !onlySlots.has(slot)) continue
     const queues = queuesAt.get(slot) ?? []
     const slotKeyCount = keysOf.get(slot) ?? 0
     if (slotKeyCount === 0 && queues.length === 0) continue
     let slotBytes: number | null = null
-    if (exact) slotBytes = exact.slots.get(slot)?.bytes ?? 0
+    if (exact) slotBytes = exact.slots.get(slot)?.bytes ?? (isUp(slot) ? 0 : null)
     else if (bytes === 'sampled' && isUp(slot)) {
       slotBytes =
         others.get(slot) ?? (slotKeyCount > 0 && !others.has(slot) && queues.length === 0 ? null : 0)
@@ -176,7 +182,11 @@ export async function readSnapshot(redis: Redis, options: SnapshotOptions = {}):
       queue,
       slot,
       keys: known?.keys ?? (exact ? 0 : alone ? (keysOf.get(slot) ?? 0) : (measure?.knownKeys ?? 0)),
-      bytes: exact ? (known?.bytes ?? 0) : alone ? (slotBytes.get(slot) ?? null) : (measure?.bytes ?? null),
+      bytes: exact
+        ? (known?.bytes ?? (isUp(slot) ? 0 : null))
+        : alone
+          ? (slotBytes.get(slot) ?? null)
+          : (measure?.bytes ?? null),
       size: measure?.size ?? 0,
       ...(Object.fromEntries(TASK_STATES.map((state) => [state, measure?.tasks[state] ?? 0])) as Record<
         (typeof TASK_STATES)[number],
@@ -238,6 +248,7 @@ export async function readSnapshot(redis: Redis, options: SnapshotOptions = {}):
     lost: shards.flatMap(({ shard: { master, nodes, slots }, number }) =>
       master === null ? [{ shard: number, nodes: nodes.map(({ id }) => id), slots: mergeRanges(slots) }] : [],
     ),
+    requiresFullCoverage: coverageOf([...selves.values()]),
     openSlots: openSlotsOf(selves),
     slots,
     queues,
@@ -268,6 +279,8 @@ interface NodeAnswer {
   readonly view: NodeFacts['view']
   readonly engine: string
   readonly atomic: boolean
+  /** Null when the server would not say. */
+  readonly fullCoverage: boolean | null
   readonly info: ReadonlyMap<string, string>
 }
 
@@ -276,6 +289,7 @@ const NODE_COMMANDS: readonly (readonly Arg[])[] = [
   ['INFO'],
   ['CLUSTER', 'NODES'],
   ['COMMAND', 'INFO', 'cluster|migrateslots', 'cluster|migration'],
+  ['CONFIG', 'GET', 'cluster-require-full-coverage'],
 ]
 
 /** By node id; nodes that give no answer in time are missing. */
@@ -294,7 +308,7 @@ async function askNodes(redis: Redis, topology: Topology): Promise<Map<string, N
             throw error
           })
         if (!outcomes) return
-        const [info, nodes, methods] = outcomes as [Outcome, Outcome, Outcome]
+        const [info, nodes, methods, coverage] = outcomes as [Outcome, Outcome, Outcome, Outcome]
         const text = nodes.ok ? String(nodes.value) : ''
         const fields = info.ok ? parseInfo(String(info.value)) : new Map<string, string>()
         answers.set(id, {
@@ -304,11 +318,19 @@ async function askNodes(redis: Redis, topology: Topology): Promise<Map<string, N
           view: text === '' ? null : viewOf(text),
           engine: engineOf(fields),
           atomic: methods.ok && Array.isArray(methods.value) && methods.value.some(isCommand),
+          fullCoverage:
+            coverage.ok && Array.isArray(coverage.value) ? String(coverage.value[1]) === 'yes' : null,
           info: fields,
         })
       }),
   )
   return answers
+}
+
+/** One node that stops serving when a slot is uncovered is enough for queues to stand still. */
+function coverageOf(answers: readonly NodeAnswer[]): boolean | null {
+  if (answers.some(({ fullCoverage }) => fullCoverage === true)) return true
+  return answers.length > 0 && answers.every(({ fullCoverage }) => fullCoverage === false) ? false : null
 }
 
 const isCommand = (entry: Reply): boolean => Array.isArray(entry) && entry.length > 0
@@ -454,6 +476,7 @@ async function readSlotKeys(
   masters: readonly Master[],
   queueSlots: ReadonlySet<number>,
   stats: ReadonlyMap<string, SlotStats>,
+  onlySlots: ReadonlySet<number> | undefined,
 ): Promise<Map<number, number>> {
   const keysOf = new Map<number, number>()
   const put = (slot: number, count: number) => count > 0 && keysOf.set(slot, count)
@@ -461,12 +484,12 @@ async function readSlotKeys(
     masters.map(async ({ id, address, slots }) => {
       const known = stats.get(id)
       if (known && [...known.slots.values()].every(({ keys }) => keys !== null)) {
-        for (const [slot, { keys }] of known.slots) put(slot, keys!)
+        for (const [slot, { keys }] of known.slots) if (onlySlots?.has(slot) ?? true) put(slot, keys!)
         return
       }
-      const owned = slots.flatMap(([first, last]) =>
-        Array.from({ length: last - first + 1 }, (_, n) => first + n),
-      )
+      const owned = slots
+        .flatMap(([first, last]) => Array.from({ length: last - first + 1 }, (_, n) => first + n))
+        .filter((slot) => onlySlots?.has(slot) ?? true)
       const wanted = owned.filter((slot) => queueSlots.has(slot))
       const [size, ...counts] = await redis.sendAllTo(address, [
         ['DBSIZE'],
@@ -505,7 +528,7 @@ async function weighOthers(
   topology: Topology,
   keysOf: ReadonlyMap<number, number>,
   queuesAt: ReadonlyMap<number, readonly string[]>,
-  measures: ReadonlyMap<string, QueueMeasure>,
+  measures: ReadonlyMap<string, QueueWeight>,
 ): Promise<Map<number, number>> {
   const bytes = new Map<number, number>()
   const byNode = new Map<string, { slot: number; others: number }[]>()
