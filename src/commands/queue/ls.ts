@@ -54,10 +54,11 @@ export default class QueueLs extends BaseCommand {
     const asked = this.#asked()
     const rates = this.flags['rates'] === true || RATES.some(({ key }) => asked.has(key))
     const figures = rates || FIGURES.some(({ key }) => asked.has(key))
+    const intervalMs = rates ? this.#intervalMs() : 0
     const { listing, rows } = await this.withRedis(async (redis) => {
       if (rates && this.#before.size === 0) {
         await this.#read(redis, new Set(), true)
-        await pause(this.#intervalMs())
+        await pause(intervalMs)
       }
       return this.#read(redis, asked, figures)
     })
