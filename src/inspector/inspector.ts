@@ -81,7 +81,7 @@ export class Inspector {
 
   /**
    * Facts of many queues, in the order given; zeros for one that does not exist. Two round trips per master, whatever
-   * the number of queues; with `memory` three more for each 100 queues.
+   * the number of queues; with `memory` two more for each 100 queues.
    */
   queueInfos(
     queues: readonly string[],
