@@ -6,7 +6,7 @@ import {
 } from '../broker/scripts/inspector-scripts.js'
 import { runScript, scriptCommand } from '../broker/scripts/script.js'
 import { nowSec, type Clock } from '../clock.js'
-import { TaskNotFoundError, TaskStateError, UsageError, type AsynqError } from '../errors.js'
+import { PreconditionError, TaskNotFoundError, TaskStateError, type AsynqError } from '../errors.js'
 import type { Command, Redis } from '../redis/types.js'
 import { taskKey } from '../wire/keys.js'
 import type { TaskState } from '../wire/state.js'
@@ -142,7 +142,7 @@ export async function changeAllTasks(
   state: Exclude<TaskState, 'active'>,
   { group = '', onProgress, signal }: BulkOptions,
 ): Promise<BulkResult> {
-  if (state === REFUSED[verb]) throw new UsageError(`cannot ${verb} tasks that are ${state} already`)
+  if (state === REFUSED[verb]) throw new PreconditionError(`cannot ${verb} tasks that are ${state} already`)
   const { key, isList } = stateContainer(queue, state, group)
   const [size] = await readAll(redis, [read([isList ? 'LLEN' : 'ZCARD', key])])
   const total = Number(size)
