@@ -37,6 +37,8 @@ import {
 
 /** How long a worker owns a task before the recoverer may take it, in s (asynq v0.26). */
 export const LEASE_SEC = 30
+/** The error of a task whose worker let its lease end (asynq v0.26). */
+export const LEASE_EXPIRED = 'asynq: task lease expired'
 /** How long, in s, what a server publishes outlives its last heartbeat (asynq v0.26). */
 export const SERVER_TTL_SEC = 10
 /** How long daily counters are kept, in s: 90 days. */

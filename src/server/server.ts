@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { availableParallelism, hostname } from 'node:os'
-import { Broker, LEASE_SEC, type Held } from '../broker/broker.js'
+import { Broker, LEASE_EXPIRED, LEASE_SEC, type Held } from '../broker/broker.js'
 import { GroupBroker } from '../broker/group-broker.js'
 import { Client } from '../client/client.js'
 import { nowSec, systemClock, type Clock } from '../clock.js'
@@ -567,7 +567,7 @@ export class Server {
 
   async #recover(queue: string): Promise<void> {
     const cutoffSec = nowSec(this.#clock) - RECOVER_AFTER_SEC
-    const failure = new Error('asynq: task lease expired')
+    const failure = new Error(LEASE_EXPIRED)
     for (const message of await this.#broker.listLeaseExpired(queue, cutoffSec)) {
       this.#logger.warn(`task ${message.id} of queue ${queue} lost its worker: recovering it`)
       try {
