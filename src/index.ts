@@ -16,7 +16,16 @@ export { Client, type EnqueuedTask, type EnqueueResult, type NewTask } from './c
 export { Server, defaultRetryDelayMs, type ServerOptions, type ServerState } from './server/server.js'
 export type { Aggregate } from './server/aggregator.js'
 export { ServeMux, type Middleware } from './server/serve-mux.js'
-export * from './server/types.js'
+export {
+  LeaseExpiredError,
+  RevokeTaskError,
+  SkipRetryError,
+  type Handler,
+  type Logger,
+  type LogLevel,
+  type Task,
+  type TaskContext,
+} from './server/types.js'
 export { Semaphore, type SemaphoreHolder } from './server/semaphore.js'
 export {
   Scheduler,

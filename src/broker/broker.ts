@@ -37,8 +37,6 @@ import {
 
 /** How long a worker owns a task before the recoverer may take it, in s (asynq v0.26). */
 export const LEASE_SEC = 30
-/** The error of a task whose worker let its lease end (asynq v0.26). */
-export const LEASE_EXPIRED = 'asynq: task lease expired'
 /** How long, in s, what a server publishes outlives its last heartbeat (asynq v0.26). */
 export const SERVER_TTL_SEC = 10
 /** How long daily counters are kept, in s: 90 days. */
@@ -49,6 +47,9 @@ const ARCHIVE_MOST = 10_000
 const ARCHIVE_KEPT_SEC = 90 * 24 * 3600
 /** Tasks handled by one script call at the most, so that none holds up the server. */
 const BATCH = 100
+
+/** How long a queue is taken to stand in the registry. Go's asynq never looks again. */
+const REGISTERED_FOR_MS = 60_000
 
 /** No lease ends later: settles a task whoever holds it, as Go's asynq does. */
 const ANY_LEASE = Number.MAX_SAFE_INTEGER
@@ -81,8 +82,8 @@ export type EnqueueResult =
 export class Broker {
   readonly #redis: Redis
   readonly #clock: Clock
-  /** Queues this process has put into the registry already. */
-  readonly #registered = new Set<string>()
+  /** Queues that this process has put into the registry, and when (Unix ms). */
+  readonly #registered = new Map<string, number>()
 
   constructor(redis: Redis, clock: Clock = systemClock) {
     this.#redis = redis
@@ -90,15 +91,19 @@ export class Broker {
   }
 
   /**
-   * Puts queue names into the registry, once per process and name.
+   * Puts queue names into the registry, once a minute and name: an operator may have removed a queue, and tasks that
+   * come in after that must not be out of sight.
    * @throws {UsageError} a blank name. @throws {PreconditionError} a name that cannot work on a cluster.
    */
   async registerQueues(queues: Iterable<string>): Promise<void> {
-    const fresh = [...new Set(queues)].filter((queue) => !this.#registered.has(queue))
+    const nowMs = this.#clock.nowMs()
+    const fresh = [...new Set(queues)].filter(
+      (queue) => !(nowMs - (this.#registered.get(queue) ?? -Infinity) < REGISTERED_FOR_MS),
+    )
     if (fresh.length === 0) return
     for (const queue of fresh) assertQueueName(queue, { cluster: this.#redis.mode === 'cluster' })
     await this.#redis.send({ key: QUEUES_KEY, args: ['SADD', QUEUES_KEY, ...fresh], idempotent: true })
-    for (const queue of fresh) this.#registered.add(queue)
+    for (const queue of fresh) this.#registered.set(queue, nowMs)
   }
 
   /**

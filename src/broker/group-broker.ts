@@ -6,6 +6,7 @@ import { aggregationSetKey, aggregationSetsKey, groupKey, groupsKey, taskKey } f
 import { decodeTaskMessage, type TaskMessage } from '../wire/task-message.js'
 import {
   aggregateScript,
+  archiveFromSetScript,
   deleteAggregationSetScript,
   reclaimAggregationSetScript,
 } from './scripts/group-scripts.js'
@@ -62,13 +63,15 @@ export class GroupBroker {
   }
 
   /**
-   * The tasks of a set in the order in which they were added; those whose message is gone are left out.
-   * @returns also when the set stops to belong to its maker (Unix s), null when it does no longer.
-   * @throws {ProtocolError} a message does not decode.
+   * The tasks of a set in the order in which they were added; those whose message is gone are left out. One that does
+   * not decode is archived as it is: it would keep the others from being aggregated for ever.
+   * @returns also when the set stops to belong to its maker (Unix s), null when it does no longer, and the ids archived.
    */
-  async readSet(
-    set: AggregationSet,
-  ): Promise<{ readonly tasks: readonly TaskMessage[]; readonly deadlineSec: number | null }> {
+  async readSet(set: AggregationSet): Promise<{
+    readonly tasks: readonly TaskMessage[]
+    readonly deadlineSec: number | null
+    readonly archivedIds: readonly string[]
+  }> {
     const { queue, group, setId } = set
     const key = aggregationSetKey(queue, group, setId)
     const sets = aggregationSetsKey(queue)
@@ -78,22 +81,37 @@ export class GroupBroker {
     ])
     if (!members!.ok) throw members!.error
     if (!score!.ok) throw score!.error
-    const hashes = texts(members!.value, key).map((id) => taskKey(queue, id))
+    const ids = texts(members!.value, key)
     const messages = await this.#redis.sendAll(
-      hashes.map((hash) => ({ key: hash, args: ['HGET', hash, 'msg'], idempotent: true })),
-    )
-    return {
-      tasks: messages.flatMap((outcome) => {
-        if (!outcome.ok) throw outcome.error
-        return Buffer.isBuffer(outcome.value) ? [decodeTaskMessage(outcome.value)] : []
+      ids.map((id) => {
+        const hash = taskKey(queue, id)
+        return { key: hash, args: ['HGET', hash, 'msg'], idempotent: true }
       }),
-      deadlineSec: score!.value === null ? null : Number(score!.value),
+    )
+    const tasks: TaskMessage[] = []
+    const archivedIds: string[] = []
+    for (const [at, outcome] of messages.entries()) {
+      if (!outcome.ok) throw outcome.error
+      if (!Buffer.isBuffer(outcome.value)) continue
+      try {
+        tasks.push(decodeTaskMessage(outcome.value))
+      } catch (error) {
+        if (!(error instanceof ProtocolError)) throw error
+        const id = ids[at]!
+        await runScript(this.#redis, archiveFromSetScript, { ...set, id, nowSec: nowSec(this.#clock) })
+        archivedIds.push(id)
+      }
     }
+    return { tasks, deadlineSec: score!.value === null ? null : Number(score!.value), archivedIds }
   }
 
-  /** Deletes a set with its tasks. @returns how many tasks went. */
-  deleteSet(set: AggregationSet): Promise<number> {
-    return runScript(this.#redis, deleteAggregationSetScript, set)
+  /**
+   * Deletes a set with its tasks. @param tasks those read from it: the unique locks they hold go as well.
+   * @returns how many tasks went.
+   */
+  deleteSet(set: AggregationSet, tasks: readonly TaskMessage[]): Promise<number> {
+    const locks = tasks.flatMap(({ id, uniqueKey: key }) => (key === '' ? [] : [{ key, id }]))
+    return runScript(this.#redis, deleteAggregationSetScript, { ...set, locks })
   }
 
   /** Gives the tasks of sets whose time is over back to their groups. @returns how many tasks went back. */

@@ -22,6 +22,7 @@ import { parseDuration } from '../units.js'
 import { EXIT, MONITORING_EXIT, monitoringExit } from './exit-codes.js'
 import { globalFlagEntries, type GlobalFlag, type Settings } from './global-flags.js'
 import type { OutFile } from './out-file.js'
+import { outIsTerminal, writeOut } from './output.js'
 import { reportBug, reportError } from './report-error.js'
 import type { ItemResult } from './results.js'
 
@@ -42,7 +43,7 @@ function oclifFlag({ kind, char, aliases, description, value, group, setting }: 
     case 'string':
       return Flags.string(common)
     case 'strings':
-      return Flags.string({ ...common, multiple: true })
+      return Flags.string({ ...common, multiple: true, multipleNonGreedy: true })
   }
 }
 
@@ -81,6 +82,11 @@ export abstract class BaseCommand extends Command {
 
   /** What the command does. Its exit code is 0 unless it throws or sets `process.exitCode`. */
   protected abstract execute(): Promise<void>
+
+  /** oclif's own sets up debugging and deprecations, which are not used here and cost 6 ms. */
+  protected override init(): Promise<void> {
+    return Promise.resolve()
+  }
 
   /** What it may do with the flags given: for commands that change something only when told to. */
   protected effectiveImpact(): Impact {
@@ -233,11 +239,11 @@ export abstract class BaseCommand extends Command {
     }
   }
 
-  /** @param document with its `schema` in front. */
+  /** As JSON where no other document format was asked for. @param document with its `schema` in front. */
   protected printDocument(document: object): void {
     const { schema, ...rest } = document as { readonly schema?: string }
     const stamped = this.#frame ? { schema, seq: this.#frame.seq, ...rest } : document
-    this.print(this.#renderDocument!(stamped))
+    this.print(this.#renderDocument ? this.#renderDocument(stamped) : `${JSON.stringify(stamped, null, 2)}\n`)
   }
 
   /** Data: to stdout, or to the file that --out names. */
@@ -245,13 +251,13 @@ export abstract class BaseCommand extends Command {
     this.#printed = true
     if (this.#frame) this.#frame.text += text
     else if (this.#outFile) this.#outFile.write(text)
-    else process.stdout.write(text)
+    else writeOut(text)
   }
 
   /** A remark for people; never data. */
   protected note(line: string): void {
     if (this.#base('quiet') === true) return
-    if (this.#frame && process.stdout.isTTY) this.#frame.text += `${line}\n`
+    if (this.#frame && outIsTerminal()) this.#frame.text += `${line}\n`
     else process.stderr.write(`${line}\n`)
   }
 
@@ -290,7 +296,7 @@ export abstract class BaseCommand extends Command {
   }
 
   protected async bold(): Promise<(text: string) => string> {
-    const plain = !process.stdout.isTTY || this.#outFile !== undefined || this.flags['no-color'] === true
+    const plain = !outIsTerminal() || this.#outFile !== undefined || this.flags['no-color'] === true
     if (plain || (process.env['NO_COLOR'] ?? '') !== '') return (text) => text
     const { default: chalk } = await import('chalk')
     return chalk.bold
@@ -298,7 +304,7 @@ export abstract class BaseCommand extends Command {
 
   /** Null when data goes to no terminal. */
   protected terminalWidth(): number | null {
-    return process.stdout.isTTY && !this.#outFile ? process.stdout.columns || 80 : null
+    return outIsTerminal() && !this.#outFile ? process.stdout.columns || 80 : null
   }
 
   /** A global flag, unless the command has one of that name with a meaning of its own. */

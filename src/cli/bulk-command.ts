@@ -1,27 +1,50 @@
 import { Flags } from '@oclif/core'
-import { AsynqError, UsageError } from '../errors.js'
-import { Inspector, type BulkResult, type BulkVerb } from '../inspector/inspector.js'
-import { TASK_STATES, type TaskState } from '../wire/state.js'
+import { AsynqError, UnavailableError, UsageError } from '../errors.js'
+import { Inspector, type BulkVerb } from '../inspector/inspector.js'
+import {
+  changeMany,
+  countTasks,
+  type BulkSource,
+  type BulkState,
+  type BulkSummary,
+} from '../operations/bulk-tasks.js'
+import { assertGroup, parseStates, taskSources } from '../operations/task-sources.js'
+import { parseWhere, type TaskPredicate } from '../operations/where.js'
 import { BaseCommand } from './base-command.js'
-import { confirm } from './confirm.js'
+import { confirm, confirmName } from './confirm.js'
+import { startProgress } from './progress.js'
 
-type BulkState = Exclude<TaskState, 'active'>
+/** Above so many tasks, deleting them wants more than a "y". */
+const TYPED_ABOVE = 10_000
 
-interface Result extends BulkResult {
-  readonly queue: string
-  readonly state: BulkState
+export const writeFlags = {
+  yes: Flags.boolean({ char: 'y', description: 'do not ask' }),
+  'dry-run': Flags.boolean({ description: 'say what would be changed; change nothing' }),
 }
 
-/** Changes every task that is in one state, in one queue or several. */
+/** Flags of commands that change tasks by state, beside --limit. */
+export const bulkFlags = {
+  ...writeFlags,
+  group: Flags.string({ char: 'g', description: "group, for aggregating; '*' for all" }),
+  where: Flags.string({
+    helpValue: 'EXPR',
+    multiple: true,
+    multipleNonGreedy: true,
+    description:
+      "only tasks for which this holds: type=image:*, payload.user.id>100, error=*timeout*, 'failedAt<-1h'; repeated = and",
+  }),
+  rate: Flags.string({ helpValue: 'N/s', description: 'tasks a second at most' }),
+  'batch-size': Flags.integer({ description: 'tasks read and changed in one go', min: 1, max: 10_000 }),
+  'keep-going': Flags.boolean({ description: 'go on with the others after a failure' }),
+  confirm: Flags.string({
+    helpValue: 'NAME',
+    description: `what must be typed to delete more than ${TYPED_ABOVE} tasks: the name of the queue`,
+  }),
+}
+
+/** Changes tasks by the state they are in, in one queue or several. */
 export abstract class BulkCommand extends BaseCommand {
   static override impact = 'write' as const
-  static override flags = {
-    queue: Flags.string({ char: 'q', description: 'queue; may be repeated', multiple: true, required: true }),
-    state: Flags.string({ char: 's', description: 'state of the tasks', required: true }),
-    group: Flags.string({ char: 'g', description: 'group, for aggregating' }),
-    yes: Flags.boolean({ char: 'y', description: 'do not ask' }),
-    'dry-run': Flags.boolean({ description: 'say how many tasks would be changed; change nothing' }),
-  }
   protected override oneShot = false
 
   protected abstract readonly verb: BulkVerb
@@ -29,96 +52,168 @@ export abstract class BulkCommand extends BaseCommand {
   protected abstract readonly done: string
   protected abstract readonly states: readonly BulkState[]
 
-  protected async execute(): Promise<void> {
-    const queues = [...new Set(this.flags['queue'] as string[])]
+  /** Selects by the flags, asks, changes and reports. */
+  protected async changeByState(): Promise<void> {
+    const states = parseStates([this.flags['state']].flat() as string[], this.states)
     const group = this.flags['group'] as string | undefined
-    const state = this.states.find((known) => known === this.flags['state'])
-    if (!state) {
-      const known = TASK_STATES.some((one) => one === this.flags['state'])
-      const why = known
-        ? `tasks that are ${String(this.flags['state'])} cannot be changed so`
-        : 'there is no such state'
-      throw new UsageError(`state "${String(this.flags['state'])}": ${why}; use ${this.states.join(', ')}`)
-    }
-    if ((state === 'aggregating') !== (group !== undefined)) {
-      throw new UsageError(
-        state === 'aggregating' ? '--group is needed for aggregating' : '--group goes with aggregating alone',
-      )
-    }
+    assertGroup(states, group)
+    const expressions = this.flags['where'] as string[] | undefined
+    const where = expressions && parseWhere(expressions)
+    const limit = this.flags['limit'] === undefined ? undefined : Number(this.flags['limit'])
+    const rate = parseRate(this.flags['rate'] as string | undefined)
     await this.withRedis(async (redis) => {
       const inspector = new Inspector(redis)
-      await inspector.assertQueues(queues)
-      const infos = await inspector.queueInfos(queues)
-      const count = infos.reduce((sum, { counts, groups }) => {
-        const size =
-          group === undefined ? counts[state] : (groups.find((one) => one.group === group)?.size ?? 0)
-        return sum + size
-      }, 0)
-      const what = `${count} ${state} tasks of ${queues.map((queue) => `"${queue}"`).join(', ')}`
-      if (this.flags['dry-run'] === true) {
-        if (this.json) this.printDocument({ schema: 'asynq/bulk/v1', dryRun: true, wouldChange: count })
-        else process.stdout.write(`would ${this.verb} ${what}\n`)
-        return
-      }
-      if (count > 0)
-        await confirm(`${this.verb[0]!.toUpperCase()}${this.verb.slice(1)} ${what}`, {
-          yes: this.flags['yes'] === true,
-        })
-      await this.#changeAll(inspector, queues, state, group)
+      const sources = await taskSources(inspector, { queues: this.flags['queue'] as string[], states, group })
+      // A pass over all tasks is worth its time only when somebody is to be told the number.
+      const count =
+        where && !this.dryRun && this.yes
+          ? null
+          : await this.interruptible((signal) => this.#count(inspector, sources, where, { limit, signal }))
+      if (this.dryRun) return this.#reportDryRun(count!, sources)
+      if (count !== null) await this.#confirm(count, sources)
+      await this.#change(inspector, { sources, where, limit, rate }, count?.matching ?? null)
     })
   }
 
-  async #changeAll(
+  async #count(
     inspector: Inspector,
-    queues: readonly string[],
-    state: BulkState,
-    group: string | undefined,
-  ) {
-    const stop = new AbortController()
-    const onSignal = () => stop.abort()
-    process.once('SIGINT', onSignal)
-    const results: Result[] = []
-    let done = 0
-    try {
-      for (const queue of queues) {
-        if (stop.signal.aborted) break
-        const before = done
-        const result = await inspector.changeAll(this.verb, queue, state, {
-          group,
-          signal: stop.signal,
-          onProgress: (changed, total) => {
-            done = before + changed
-            if (total > 1000) this.note(`${queue}: ${changed} of ${total}`)
-          },
-        })
-        results.push({ queue, state, ...result })
-      }
-    } catch (error) {
-      if (error instanceof AsynqError)
-        throw new AsynqError(
-          error.code,
-          `${error.message}; ${done} tasks ${this.done} before that`,
-          error.details,
-        )
-      throw error
-    } finally {
-      process.off('SIGINT', onSignal)
+    sources: readonly BulkSource[],
+    where: TaskPredicate | undefined,
+    options: { readonly limit: number | undefined; readonly signal: AbortSignal },
+  ): Promise<{ readonly matching: number; readonly total: number }> {
+    if (where) {
+      const count = await countTasks(inspector, sources, where, options)
+      if (options.signal.aborted) throw new AsynqError('INTERRUPTED', 'interrupted; nothing was changed')
+      return count
     }
-    const changed = results.reduce((sum, result) => sum + result.changed, 0)
-    const left = results.reduce((sum, result) => sum + result.left, 0)
+    const queues = [...new Set(sources.map(({ queue }) => queue))]
+    const infos = await inspector.queueInfos(queues)
+    const total = sources.reduce((sum, { queue, state, group }) => {
+      const info = infos[queues.indexOf(queue)]!
+      const grouped = info.groups.find((one) => one.group === group)?.size ?? 0
+      return sum + (state === 'aggregating' ? grouped : info.counts[state])
+    }, 0)
+    return { matching: Math.min(total, options.limit ?? Infinity), total }
+  }
+
+  #reportDryRun(
+    { matching, total }: { readonly matching: number; readonly total: number },
+    sources: readonly BulkSource[],
+  ): void {
+    if (this.json)
+      this.printDocument({ schema: 'asynq/bulk/v1', dryRun: true, wouldChange: matching, total, results: [] })
+    else {
+      const of = matching === total ? '' : ` of ${total}`
+      this.print(`would ${this.verb} ${matching}${of} ${describe(sources)}\n`)
+      this.note('Nothing was changed')
+    }
+  }
+
+  async #confirm({ matching }: { readonly matching: number }, sources: readonly BulkSource[]): Promise<void> {
+    if (matching === 0) return
+    const verb = this.verb[0]!.toUpperCase() + this.verb.slice(1)
+    const question = `${verb} ${matching} ${describe(sources)}`
+    if (this.verb !== 'delete' || matching <= TYPED_ABOVE) return confirm(question, { yes: this.yes })
+    const queues = [...new Set(sources.map(({ queue }) => queue))]
+    const name = queues.length === 1 ? queues[0]! : `${queues.length} queues`
+    const confirmed = this.flags['confirm'] as string | undefined
+    await confirmName(`${question}, which cannot be undone`, name, { yes: this.yes, confirmed })
+  }
+
+  async #change(
+    inspector: Inspector,
+    what: {
+      readonly sources: readonly BulkSource[]
+      readonly where: TaskPredicate | undefined
+      readonly limit: number | undefined
+      readonly rate: number | undefined
+    },
+    expected: number | null,
+  ): Promise<void> {
+    const progress =
+      expected !== null && expected <= 1000
+        ? null
+        : await startProgress(this.verb, expected ?? what.limit ?? 0, 'tasks')
+    const { summary, aborted } = await this.interruptible(async (signal) => {
+      try {
+        const made = await changeMany(inspector, {
+          ...what,
+          verb: this.verb,
+          batchSize: this.flags['batch-size'] as number | undefined,
+          keepGoing: this.flags['keep-going'] === true,
+          signal,
+          onProgress: (changed, { queue }) => progress?.update(changed, queue),
+        })
+        return { summary: made, aborted: signal.aborted }
+      } finally {
+        progress?.end()
+      }
+    })
+    this.#report(summary, aborted)
+  }
+
+  #report({ outcomes, failure }: BulkSummary, aborted: boolean): void {
+    const sum = (key: 'changed' | 'left' | 'failed') => outcomes.reduce((total, one) => total + one[key], 0)
+    const changed = sum('changed')
+    this.affected = changed
     if (this.json) {
       this.printDocument({
         schema: 'asynq/bulk/v1',
-        results: results.map((result) => ({
-          queue: result.queue,
-          state: result.state,
-          affected: result.changed,
-          remaining: result.left,
+        results: outcomes.map(({ queue, state, group, changed: affected, left, failed }) => ({
+          queue,
+          state,
+          ...(group !== undefined && { group }),
+          affected,
+          remaining: left,
+          failed,
         })),
       })
-    } else process.stdout.write(`${changed} tasks ${this.done}\n`)
-    if (stop.signal.aborted)
+    } else if (!failure || changed > 0) this.print(`${changed} tasks ${this.done}\n`)
+    if (failure) {
+      const lost = failure instanceof UnavailableError && failure.outcomeUnknown
+      const doubt = lost ? ', and some of the last step may have been' : ''
+      const code = changed > 0 && failure.code !== 'UNAVAILABLE' ? 'PARTIAL' : failure.code
+      throw new AsynqError(code, `${failure.message}; ${changed} tasks ${this.done} before that${doubt}`, {
+        ...failure.details,
+        changed,
+      })
+    }
+    if (aborted)
       throw new AsynqError('INTERRUPTED', `interrupted: ${changed} tasks ${this.done}, the rest is as it was`)
-    if (left > 0) this.note(`${left} tasks were left: taken meanwhile, or not to be decoded`)
+    if (sum('left') > 0) this.note(`${sum('left')} tasks were left: taken meanwhile, or not to be decoded`)
   }
+}
+
+/** Every task of a state: Go's `runall`, `archiveall`, `deleteall`. */
+export abstract class AllTasksCommand extends BulkCommand {
+  static override flags = {
+    ...bulkFlags,
+    queue: Flags.string({
+      char: 'q',
+      description: 'queue or glob; may be repeated',
+      multiple: true,
+      multipleNonGreedy: true,
+      required: true,
+    }),
+    state: Flags.string({ char: 's', description: 'state of the tasks', required: true }),
+  }
+
+  protected execute(): Promise<void> {
+    return this.changeByState()
+  }
+}
+
+/** `5 retry tasks of "a", "b"`, without the number. */
+function describe(sources: readonly BulkSource[]): string {
+  const states = [...new Set(sources.map(({ state }) => state))].join(' and ')
+  const queues = [...new Set(sources.map(({ queue }) => `"${queue}"`))].join(', ')
+  return `${states} tasks of ${queues === '' ? 'no queue' : queues}`
+}
+
+/** `500/s` or `500`: tasks a second. @throws {UsageError} */
+export function parseRate(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined
+  const rate = Number(/^(\d+(?:\.\d+)?)(?:\/s)?$/.exec(text)?.[1])
+  if (!(rate > 0)) throw new UsageError(`rate: "${text}" is not a number of tasks a second, like 500/s`)
+  return rate
 }

@@ -136,6 +136,12 @@ export const GLOBAL_FLAGS = {
     value: 'FILE',
     description: 'append a line of JSON to FILE for every command that changes something',
   },
+  redact: {
+    ...safety,
+    kind: 'strings',
+    value: 'PATH',
+    description: 'mask parts of tasks: payload, payload.card, header.auth, error, result; may be repeated',
+  },
   reason: {
     ...safety,
     setting: false,
@@ -186,7 +192,7 @@ export const GLOBAL_FLAGS = {
     ...output,
     kind: 'string',
     value: 'FORMAT',
-    description: 'how tables show times: relative, iso or unix [iso]',
+    description: 'how tables show times: relative, iso or unix [relative on a terminal, else iso]',
   },
   out: {
     ...output,

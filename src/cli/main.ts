@@ -1,9 +1,13 @@
-import { Config, Errors, flush, loadHelpClass, run, type Command } from '@oclif/core'
+import type { Command } from '@oclif/core'
 import { AsynqError, UsageError } from '../errors.js'
+import { readDispatchTable } from './command-index.js'
 import { EXIT } from './exit-codes.js'
 import { globalFlagEntries } from './global-flags.js'
-import { normalizeArgv, type CommandShape, type FlagShape } from './normalize-argv.js'
+import { loadCommand } from './load-command.js'
+import { normalizeArgv, type FlagShape } from './normalize-argv.js'
+import { flushStreams, outIsTerminal, watchStreams, writeOut } from './output.js'
 import { reportBug, reportError } from './report-error.js'
+import { version } from './version.js'
 
 const GLOBALS: readonly FlagShape[] = globalFlagEntries.map(
   ([name, { kind, char, aliases, setting, valueTo }]) => ({
@@ -17,17 +21,18 @@ const GLOBALS: readonly FlagShape[] = globalFlagEntries.map(
   }),
 )
 
-/** The whole program: arguments in, exit code out. `root` is the package's folder. */
-export async function main(argv: readonly string[], root: string): Promise<void> {
-  // `asynq ... | head` ends the pipe early: that is no failure.
-  for (const stream of [process.stdout, process.stderr]) {
-    stream.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : EXIT.BUG))
+/** The whole program: arguments in, exit code out. */
+export async function main(argv: readonly string[]): Promise<void> {
+  if (argv.length === 1 && (argv[0] === '--version' || argv[0] === '-v')) {
+    writeOut(`asynq version ${version()}\n`)
+    return
   }
+  watchStreams()
+  process.on('uncaughtException', endBadly)
   try {
-    await dispatch(argv, await Config.load({ root }))
-    await flush()
+    await dispatch(argv)
   } catch (error) {
-    if (error instanceof Errors.ExitError) process.exitCode = error.oclif.exit ?? 0
+    if (isExit(error)) process.exitCode = error.oclif.exit
     else if (error instanceof AsynqError) {
       reportError(error, { json: argv.includes('--json') })
       process.exitCode = EXIT[error.code]
@@ -36,31 +41,37 @@ export async function main(argv: readonly string[], root: string): Promise<void>
       process.exitCode = EXIT.BUG
     }
   }
-  // Nothing may keep a finished command alive, but what was printed must reach its reader.
-  await Promise.all(
-    [process.stdout, process.stderr].map((stream) => new Promise((done) => stream.write('', done))),
-  )
+  await flushStreams()
+  // Nothing may keep a finished command alive.
   process.exit()
 }
 
-async function dispatch(argv: readonly string[], config: Config): Promise<void> {
-  const commands = config.commands.flatMap((command) =>
-    [command.id, ...command.aliases, ...command.hiddenAliases].map((id): CommandShape => ({
-      words: id.split(':'),
-      flags: shapes(command),
-    })),
-  )
-  const normalized = normalizeArgv(argv, commands, GLOBALS)
+function endBadly(error: NodeJS.ErrnoException): void {
+  // `asynq ... | head` ends the pipe early: that is no failure.
+  if (error.code === 'EPIPE') process.exit(0)
+  reportBug(error, { json: false })
+  process.exit(EXIT.BUG)
+}
+
+async function dispatch(argv: readonly string[]): Promise<void> {
+  const table = readDispatchTable()
+  const normalized = normalizeArgv(argv, table.commands, GLOBALS)
   switch (normalized.kind) {
-    case 'command':
-      return void (await run([normalized.words.join(':'), ...normalized.args], config))
+    case 'command': {
+      const { id, flags } = table.commands.find(({ words }) => words === normalized.words)!
+      const end = normalized.args.indexOf('--')
+      const options = end < 0 ? normalized.args : normalized.args.slice(0, end)
+      const ownsH = flags.some(({ chars }) => chars.includes('h'))
+      if (options.includes('--help') || (options.includes('-h') && !ownsH)) return showHelp(id.split(':'))
+      const CommandClass = await loadCommand(id)
+      CommandClass.id = id
+      await new CommandClass([...normalized.args], commandConfig())._run()
+      return
+    }
     case 'topic': {
-      if (normalized.version) {
-        process.stdout.write(`asynq version ${config.version}\n`)
-        return
-      }
-      const Help = await loadHelpClass(config)
-      return new Help(config, config.pjson.oclif.helpOptions).showHelp([...normalized.words])
+      if (!normalized.version) return showHelp(normalized.words)
+      writeOut(`asynq version ${version()}\n`)
+      return
     }
     case 'unknown': {
       const { words, suggestion } = normalized
@@ -70,12 +81,25 @@ async function dispatch(argv: readonly string[], config: Config): Promise<void> 
   }
 }
 
-function shapes(command: Command.Loadable): readonly FlagShape[] {
-  return Object.entries(command.flags).map(([name, flag]) => ({
-    name,
-    chars: flag.char === undefined ? [] : [flag.char],
-    names: [name, ...(flag.aliases ?? [])],
-    boolean: flag.type === 'boolean',
-    multiple: flag.type === 'option' && flag.multiple === true,
-  }))
+async function showHelp(words: readonly string[]): Promise<void> {
+  const { helpFor } = await import('./help.js')
+  writeOut(helpFor(words, outIsTerminal() ? process.stdout.columns : undefined))
+}
+
+/** What a command asks of oclif's Config. The real one reads package.json files and plug-ins for 15 ms and more. */
+function commandConfig(): Command['config'] {
+  const config: Partial<Command['config']> = {
+    bin: 'asynq',
+    version: version(),
+    runHook: () => Promise.resolve({ successes: [], failures: [] }),
+    scopedEnvVar: () => undefined,
+    scopedEnvVarKeys: () => [],
+  }
+  return config as Command['config']
+}
+
+/** oclif ends a command early by throwing. */
+function isExit(error: unknown): error is { readonly oclif: { readonly exit: number } } {
+  const { code, oclif } = error as { readonly code?: unknown; readonly oclif?: { readonly exit?: unknown } }
+  return code === 'EEXIT' && typeof oclif?.exit === 'number'
 }

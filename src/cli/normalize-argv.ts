@@ -147,7 +147,10 @@ function findFlag(token: string, flags: readonly FlagShape[]): FlagShape | undef
 const needsValue = (token: string) => (token.startsWith('--') ? !token.includes('=') : token.length === 2)
 
 /** The known command nearest to the words given, when it is near. */
-function suggest(words: readonly string[], commands: readonly CommandShape[]): string | null {
+export function suggest(
+  words: readonly string[],
+  commands: readonly Pick<CommandShape, 'words'>[],
+): string | null {
   const given = words.join(' ')
   const ranked = commands
     .flatMap((command) => {

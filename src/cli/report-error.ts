@@ -1,4 +1,5 @@
 import type { AsynqError } from '../errors.js'
+import { writeOut } from './output.js'
 import { hintsFor } from './hints.js'
 
 /** One line on stderr, the hints after it; under --json also the error document on stdout. */
@@ -22,5 +23,5 @@ export function reportBug(error: Error, options: { readonly json: boolean }): vo
 }
 
 function printErrorDocument(error: object): void {
-  process.stdout.write(`${JSON.stringify({ schema: 'asynq/error/v1', error }, null, 2)}\n`)
+  writeOut(`${JSON.stringify({ schema: 'asynq/error/v1', error }, null, 2)}\n`)
 }

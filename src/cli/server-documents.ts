@@ -1,4 +1,5 @@
 import type { LiveServer } from '../inspector/inspector.js'
+import { isoOfNs } from './iso-time.js'
 
 /** A server as JSON documents show it. */
 export function serverDocument(live: LiveServer, nowMs: number) {
@@ -24,10 +25,3 @@ export const sinceSeenMs = ({ lastSeenAtMs }: LiveServer, nowMs: number): number
 /** Queues with their weights, by name. */
 export const weightsOf = ({ server }: LiveServer): readonly (readonly [string, number])[] =>
   [...server.queues].sort(([a], [b]) => (a < b ? -1 : 1))
-
-export const msOfNs = (ns: bigint | null): number | null => (ns === null ? null : Number(ns / 1_000_000n))
-
-export function isoOfNs(ns: bigint | null): string | null {
-  const ms = msOfNs(ns)
-  return ms === null ? null : new Date(ms).toISOString()
-}

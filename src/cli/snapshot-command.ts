@@ -43,6 +43,23 @@ export abstract class SnapshotCommand extends BaseCommand {
     }
   }
 
+  /** Whether the output shows all columns, or one of these was asked for: they then cost what they cost. */
+  protected wantsWide(columns: readonly string[]): boolean {
+    if (this.json || (this.format() !== 'table' && this.format() !== 'name')) return true
+    const {
+      columns: picked,
+      sort,
+      filter,
+    } = this.flags as { columns?: string; sort?: string; filter?: string[] }
+    const asked = [picked, sort, ...(filter ?? [])].join(' ')
+    return columns.some((key) => new RegExp(`\\b${key}\\b`).test(asked))
+  }
+
+  /** Whether colours and bold are wanted. */
+  protected coloured(): boolean {
+    return process.stdout.isTTY && this.flags['no-color'] !== true && (process.env['NO_COLOR'] ?? '') === ''
+  }
+
   async #read(options: SnapshotOptions): Promise<ClusterSnapshot> {
     const snapshot = await this.withRedis((redis) => readSnapshot(redis, options))
     for (const warning of snapshot.warnings) this.note(`Warning: ${warning}`)

@@ -1,56 +1,154 @@
-import type { TaskInfo } from '../inspector/inspector.js'
+import type { LiveServer, TaskInfo } from '../inspector/inspector.js'
 import type { Column, Listing } from '../render/listing.js'
 import { payloadDocument, payloadText } from '../render/payload.js'
+import { formatRelative } from '../units.js'
+import type { WorkerInfo } from '../wire/messages.js'
+
+/** Who has an active task in its hands. */
+export interface TaskWorker {
+  /** `host:pid`. */
+  readonly server: string
+  readonly serverId: string
+  readonly startedAtMs: number | null
+}
+
+export interface TaskRow {
+  readonly info: TaskInfo
+  /** Null for tasks that are not active, and where no live server knows of it. */
+  readonly worker: TaskWorker | null
+}
 
 const time = (ms: number | null) => (ms === null || ms === 0 ? null : new Date(ms).toISOString())
 const seconds = (sec: bigint) => (sec === 0n ? null : time(Number(sec) * 1000))
 
+/** Finds the worker of a task. */
+export function workerFinder(servers: readonly LiveServer[]): (task: TaskInfo) => TaskWorker | null {
+  const workers = new Map<string, TaskWorker>()
+  for (const { server, workers: held } of servers) {
+    for (const worker of held) {
+      workers.set(keyOf(worker), {
+        server: `${server.host}:${server.pid}`,
+        serverId: server.serverId,
+        startedAtMs: worker.startTimeNs === null ? null : Number(worker.startTimeNs / 1_000_000n),
+      })
+    }
+  }
+  return ({ message, state }) =>
+    state === 'active' ? (workers.get(`${message.queue}\n${message.id}`) ?? null) : null
+}
+
+const keyOf = ({ queue, taskId }: WorkerInfo) => `${queue}\n${taskId}`
+
+export interface TaskListingOptions {
+  /** Keys of the columns shown without being asked for. */
+  readonly shown: readonly string[]
+  /** Headings that depend on the state, by key. */
+  readonly titles?: Readonly<Record<string, string>>
+  /** Payloads and results whole on a terminal too. */
+  readonly full?: boolean
+  /** Times to come as `in 5m0s`, as Go's CLI has them. */
+  readonly relative?: boolean
+}
+
 /** Task rows with every column; which are shown without being asked for depends on the state. */
-export function taskListing(tasks: readonly TaskInfo[], shown: readonly string[]): Listing<TaskInfo> {
-  const columns: readonly Column<TaskInfo>[] = [
-    { key: 'id', title: 'ID', value: ({ message }) => message.id },
-    { key: 'type', title: 'Type', value: ({ message }) => message.type },
+export function taskListing(
+  rows: readonly TaskRow[],
+  { shown, titles = {}, full = false, relative = false }: TaskListingOptions,
+): Listing<TaskRow> {
+  const bytes = (value: Buffer, brief: boolean) => payloadText(value, brief && !full).replaceAll('\n', ' ')
+  const columns: readonly Column<TaskRow>[] = [
+    { key: 'id', title: 'ID', value: ({ info }) => info.message.id },
+    { key: 'type', title: 'Type', value: ({ info }) => info.message.type },
     {
       key: 'payload',
       title: 'Payload',
-      value: ({ message }) => payloadText(message.payload, false),
-      text: ({ message }, brief) => payloadText(message.payload, brief).replaceAll('\n', ' '),
+      value: ({ info }) => payloadText(info.message.payload, false),
+      text: ({ info }, brief) => bytes(info.message.payload, brief),
     },
-    { key: 'queue', title: 'Queue', value: ({ message }) => message.queue },
-    { key: 'state', title: 'State', value: ({ state }) => state },
-    { key: 'group', title: 'Group', value: ({ message }) => message.groupKey || null },
-    { key: 'nextProcessAt', title: 'Next Process', value: ({ nextProcessAtMs }) => time(nextProcessAtMs) },
-    { key: 'retried', title: 'Retried', value: ({ message }) => message.retried },
-    { key: 'maxRetry', title: 'Max Retry', value: ({ message }) => message.retry },
-    { key: 'lastError', title: 'Last Error', value: ({ message }) => message.errorMsg || null },
-    { key: 'lastFailedAt', title: 'Last Failed', value: ({ message }) => seconds(message.lastFailedAtSec) },
-    { key: 'completedAt', title: 'Completed', value: ({ message }) => seconds(message.completedAtSec) },
-    { key: 'result', title: 'Result', value: ({ result }) => result && payloadText(result, false) },
-    { key: 'leaseExpiresAt', title: 'Lease Until', value: ({ leaseExpiresAtMs }) => time(leaseExpiresAtMs) },
-    { key: 'orphaned', title: 'Orphaned', value: ({ orphaned }) => orphaned },
+    { key: 'queue', title: 'Queue', value: ({ info }) => info.message.queue },
+    { key: 'state', title: 'State', value: ({ info }) => info.state },
+    { key: 'group', title: 'Group', value: ({ info }) => info.message.groupKey || null },
+    {
+      key: 'nextProcessAt',
+      title: 'Next Process',
+      value: ({ info }) => time(info.nextProcessAtMs),
+      unit: 'time',
+      ...(relative && { text: ({ info }: TaskRow) => dueText(info.nextProcessAtMs) }),
+    },
+    {
+      key: 'pendingSince',
+      title: 'Pending Since',
+      value: ({ info }) => time(info.pendingSinceMs),
+      unit: 'time',
+    },
+    { key: 'lastError', title: 'Last Error', value: ({ info }) => info.message.errorMsg || null },
+    {
+      key: 'lastFailedAt',
+      title: 'Last Failed',
+      value: ({ info }) => seconds(info.message.lastFailedAtSec),
+      unit: 'time',
+    },
+    { key: 'retried', title: 'Retried', value: ({ info }) => info.message.retried },
+    { key: 'maxRetry', title: 'Max Retry', value: ({ info }) => info.message.retry },
+    {
+      key: 'completedAt',
+      title: 'CompletedAt',
+      value: ({ info }) => seconds(info.message.completedAtSec),
+      unit: 'time',
+    },
+    {
+      key: 'result',
+      title: 'Result',
+      value: ({ info }) => info.result && payloadText(info.result, false),
+      text: ({ info }, brief) => (info.result ? bytes(info.result, brief) : '-'),
+    },
+    { key: 'server', title: 'Server', value: ({ worker }) => worker && worker.server },
+    {
+      key: 'startedAt',
+      title: 'Started',
+      value: ({ worker }) => time(worker?.startedAtMs ?? null),
+      unit: 'time',
+    },
+    {
+      key: 'leaseExpiresAt',
+      title: 'Lease Until',
+      value: ({ info }) => time(info.leaseExpiresAtMs),
+      unit: 'time',
+    },
+    { key: 'orphaned', title: 'Orphaned', value: ({ info }) => info.orphaned },
   ]
+  const order = (key: string) => (shown.includes(key) ? shown.indexOf(key) : shown.length)
   return {
-    rows: tasks,
-    columns: columns.map((column) => (shown.includes(column.key) ? column : { ...column, wide: true })),
-    document: (rows) => ({ schema: 'asynq/task-list/v1', tasks: rows.map(taskDocument) }),
+    rows,
+    columns: columns
+      .map((column) => ({
+        ...column,
+        title: titles[column.key] ?? column.title,
+        wide: !shown.includes(column.key),
+      }))
+      .sort((a, b) => order(a.key) - order(b.key)),
+    document: (selected) => ({
+      schema: 'asynq/task-list/v1',
+      tasks: selected.map((row) => taskDocument(row)),
+    }),
   }
 }
 
-/** A task in JSON; numbers are safe, durations in ms, times RFC 3339. */
-export function taskDocument({
-  message,
-  state,
-  nextProcessAtMs,
-  result,
-  leaseExpiresAtMs,
-  orphaned,
-}: TaskInfo) {
+function dueText(atMs: number | null): string {
+  if (atMs === null) return '-'
+  const nowMs = Date.now()
+  return atMs <= nowMs ? 'right now' : formatRelative(atMs, nowMs)
+}
+
+/** A task in JSON; numbers are safe, durations in ms, times RFC 3339. With `exact` the payload keeps every byte. */
+export function taskDocument({ info, worker }: TaskRow, options: { readonly exact?: boolean } = {}) {
+  const { message, state, nextProcessAtMs, pendingSinceMs, result, leaseExpiresAtMs, orphaned } = info
   return {
     queue: message.queue,
     id: message.id,
     type: message.type,
     state,
-    payload: { ...payloadDocument(message.payload), size: message.payload.length },
+    payload: { ...payloadDocument(message.payload, options), size: message.payload.length },
     headers: Object.fromEntries(message.headers),
     group: message.groupKey || null,
     maxRetry: message.retry,
@@ -58,6 +156,7 @@ export function taskDocument({
     lastError: message.errorMsg || null,
     lastFailedAt: seconds(message.lastFailedAtSec),
     nextProcessAt: time(nextProcessAtMs),
+    pendingSince: time(pendingSinceMs),
     completedAt: seconds(message.completedAtSec),
     result: result && payloadDocument(result),
     timeoutMs: Number(message.timeoutSec) * 1000,
@@ -66,5 +165,10 @@ export function taskDocument({
     uniqueKey: message.uniqueKey || null,
     leaseExpiresAt: time(leaseExpiresAtMs),
     orphaned,
+    worker: worker && {
+      server: worker.server,
+      serverId: worker.serverId,
+      startedAt: time(worker.startedAtMs),
+    },
   }
 }

@@ -114,8 +114,8 @@ export default class Doctor extends BaseCommand {
           ...rest,
           ...(queues && { queues }),
           signal,
-          onProgress: (seen, queue) => {
-            progress.setTotal(seen)
+          onProgress: (seen, most, queue) => {
+            progress.setTotal(Math.max(seen, most))
             progress.update(seen, queue)
           },
         }),

@@ -5,7 +5,7 @@ export default class Version extends BaseCommand {
   static override impact = 'offline' as const
 
   protected execute(): Promise<void> {
-    process.stdout.write(`asynq version ${this.config.version}\n`)
+    this.print(`asynq version ${this.config.version}\n`)
     return Promise.resolve()
   }
 }

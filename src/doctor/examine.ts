@@ -31,7 +31,8 @@ export interface ExamineOptions {
   readonly repair?: RepairChoices | null
   /** Stops between two pages. */
   readonly signal?: AbortSignal
-  readonly onProgress?: (keysSeen: number, queue: string) => void
+  /** @param keysMost all keys of the masters: the most that there can be of the queues. */
+  readonly onProgress?: (keysSeen: number, keysMost: number, queue: string) => void
 }
 
 export interface QueueReport {
@@ -103,6 +104,7 @@ class Examiner {
   readonly #reports: QueueReport[] = []
   #registered: ReadonlySet<string> = new Set()
   #keysSeen = 0
+  #keysMost = 0
 
   constructor(redis: Redis, options: ExamineOptions, named: readonly string[] | null) {
     this.#redis = redis
@@ -136,7 +138,9 @@ class Examiner {
       checkpoint: () => this.#stopIfAsked(),
     }
     const end = await this.#untilStopped(async () => {
-      for (const address of await redis.masterAddresses()) await this.#examineNode(address, context)
+      const addresses = await redis.masterAddresses()
+      for (const address of addresses) this.#keysMost += Number(await redis.sendTo(address, ['DBSIZE']))
+      for (const address of addresses) await this.#examineNode(address, context)
       await this.#countStrays()
       const seen = new Set(this.#reports.map(({ queue }) => queue))
       for (const queue of this.#named ?? this.#registered) {
@@ -491,7 +495,7 @@ class Examiner {
           else found.set(queue, [key])
         }
         this.#keysSeen += page.length
-        this.#options.onProgress?.(this.#keysSeen, [...found.keys()][0] ?? '')
+        this.#options.onProgress?.(this.#keysSeen, this.#keysMost, [...found.keys()][0] ?? '')
         await take(found)
       }
     }

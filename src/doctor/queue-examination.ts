@@ -1,4 +1,4 @@
-import { Broker, LEASE_EXPIRED } from '../broker/broker.js'
+import { Broker } from '../broker/broker.js'
 import { GroupBroker } from '../broker/group-broker.js'
 import {
   checkIdsScript,
@@ -18,6 +18,7 @@ import { AsynqError, NotFoundError, ServerReplyError } from '../errors.js'
 import type { Redis, Reply } from '../redis/types.js'
 import { scanMembers } from '../redis/scan-keys.js'
 import { defaultRetryDelayMs } from '../server/server.js'
+import { LeaseExpiredError } from '../server/types.js'
 import * as keys from '../wire/keys.js'
 import type { TaskState } from '../wire/state.js'
 import type { FindingCode, FindingCollector, FixOutcome } from './findings.js'
@@ -382,18 +383,19 @@ export class QueueExamination {
     const { clock } = this.#context
     const broker = new Broker(this.#context.redis, clock)
     const held = { leaseMostSec: this.#nowSec() - RECOVERED_AFTER_SEC }
+    const error = new LeaseExpiredError().message
     try {
-      if (message.retried >= message.retry) await broker.archive(message, LEASE_EXPIRED, held)
+      if (message.retried >= message.retry) await broker.archive(message, error, held)
       else
         await broker.retry(message, {
           ...held,
           retryAtMs: clock.nowMs() + defaultRetryDelayMs(message.retried),
-          error: LEASE_EXPIRED,
+          error,
           countsAsFailure: true,
         })
-    } catch (error) {
+    } catch (failure) {
       // Somebody else has recovered it meanwhile.
-      if (!(error instanceof NotFoundError)) throw error
+      if (!(failure instanceof NotFoundError)) throw failure
     }
   }
 

@@ -6,11 +6,12 @@ import {
 } from '../broker/scripts/inspector-scripts.js'
 import { runScript, scriptCommand } from '../broker/scripts/script.js'
 import { nowSec, type Clock } from '../clock.js'
-import { TaskNotFoundError, TaskStateError, type AsynqError } from '../errors.js'
-import type { Command, Redis } from '../redis/types.js'
+import { TaskNotFoundError, TaskStateError, UsageError, type AsynqError } from '../errors.js'
+import type { Command, Outcome, Redis } from '../redis/types.js'
 import { taskKey } from '../wire/keys.js'
 import type { TaskState } from '../wire/state.js'
 import { decodeTaskMessage, encodeTaskMessage } from '../wire/task-message.js'
+import { nextPageSize } from './page-size.js'
 import { asAsynqError, read, readAll, texts } from './reads.js'
 import {
   isTaskInfo,
@@ -52,7 +53,7 @@ export interface BulkOptions {
   readonly signal?: AbortSignal
 }
 
-/** Tasks of one page of a change to many. */
+/** Tasks of one page of a change to many; of a change to all, of the first. */
 const PAGE = 200
 /** How often a task that keeps moving is looked for again. */
 const TRIES = 5
@@ -65,18 +66,19 @@ const REFUSED: Readonly<Record<BulkVerb, TaskState | null>> = {
 }
 
 /**
- * Changes the tasks named, an outcome each, in the order given; a failure does not stop the others. Two round trips per
- * master and 200 tasks; more for tasks that move meanwhile.
+ * Changes the tasks named, an outcome each, in the order given; a failure does not stop the others. With `only`, tasks
+ * that are in another state are left alone. Two round trips per master and 200 tasks; more for tasks that move meanwhile.
  */
 export async function changeTasks(
   redis: Redis,
   clock: Clock,
   verb: BulkVerb,
   names: readonly TaskName[],
+  options: { readonly only?: TaskState } = {},
 ): Promise<readonly TaskChange[]> {
   const changes: TaskChange[] = []
   for (let at = 0; at < names.length; at += PAGE) {
-    changes.push(...(await changePage(redis, clock, verb, names.slice(at, at + PAGE))))
+    changes.push(...(await changePage(redis, clock, verb, names.slice(at, at + PAGE), options.only)))
   }
   return changes
 }
@@ -86,6 +88,7 @@ async function changePage(
   clock: Clock,
   verb: BulkVerb,
   names: readonly TaskName[],
+  only: TaskState | undefined,
 ): Promise<readonly TaskChange[]> {
   const changes = new Map<TaskName, TaskChange>()
   const end = (name: TaskName, from: TaskState | null, error: AsynqError | null) =>
@@ -101,6 +104,12 @@ async function changePage(
       else if (reading.state === null) end(name, null, reading.error)
       else if (reading.state === 'active' || reading.state === REFUSED[verb])
         end(name, null, refusal(verb, name, reading.state))
+      else if (only !== undefined && reading.state !== only)
+        end(
+          name,
+          null,
+          new TaskStateError(`task "${name.id}" is ${reading.state} now`, { ...name, state: reading.state }),
+        )
       else if (verb !== 'delete' && reading instanceof UndecodableTask) end(name, null, reading.error)
       else {
         const group = reading instanceof UndecodableTask ? reading.group : reading.message.groupKey
@@ -122,7 +131,7 @@ async function changePage(
 }
 
 /**
- * Changes the tasks that are in a state now, oldest first, in pages of 200: as many as there are at the start, so that
+ * Changes the tasks that are in a state now, oldest first, in pages that take the server some 2 ms each: as many as there are at the start, so that
  * it ends however fast others come in. Two round trips a page. What cannot be changed is left where it stands, but when
  * deleting, ids whose task is gone are cleared away.
  */
@@ -134,6 +143,7 @@ export async function changeAllTasks(
   state: Exclude<TaskState, 'active'>,
   { group = '', onProgress, signal }: BulkOptions,
 ): Promise<BulkResult> {
+  if (state === REFUSED[verb]) throw new UsageError(`cannot ${verb} tasks that are ${state} already`)
   const { key, isList } = stateContainer(queue, state, group)
   const [size] = await readAll(redis, [read([isList ? 'LLEN' : 'ZCARD', key])])
   const total = Number(size)
@@ -141,8 +151,9 @@ export async function changeAllTasks(
   let gone = 0
   /** Ids that still stand in the state, and are passed over. */
   const stuck = new Set<string>()
+  let page = PAGE
   while (changed + gone + stuck.size < total && !signal?.aborted) {
-    const most = stuck.size + Math.min(PAGE, total - changed - gone - stuck.size)
+    const most = stuck.size + Math.min(page, total - changed - gone - stuck.size)
     const range = isList ? read(['LRANGE', key, -most, -1]) : read(['ZRANGE', key, 0, most - 1])
     const ids = texts((await readAll(redis, [range]))[0])
     if (isList) ids.reverse()
@@ -156,14 +167,36 @@ export async function changeAllTasks(
       stuck.add(name.id)
       return []
     })
-    for (const outcome of await redis.sendAll(commands)) {
-      if (!outcome.ok) throw outcome.error
-      if (moveTaskScript.decode(outcome.value) === 'moved') changed++
+    let failure: Error | undefined
+    const { outcomes, tookUs } = await sendTimed(redis, key, commands)
+    for (const outcome of outcomes) {
+      if (!outcome.ok) failure ??= outcome.error
+      else if (moveTaskScript.decode(outcome.value) === 'moved') changed++
       else gone++
     }
+    // What was done is told before what was not.
     onProgress?.(changed, total)
+    if (failure) throw failure
+    const bytes = readings.reduce((sum, one) => sum + (isTaskInfo(one) ? one.message.payload.length : 0), 0)
+    page = nextPageSize(page, { tasks: names.length, tookUs, bytes })
   }
   return { changed, left: gone + stuck.size, total }
+}
+
+/** Commands of one slot, and how long its server took from the first to the last, in us; null when it did not say. */
+async function sendTimed(
+  redis: Redis,
+  key: string,
+  commands: readonly Command[],
+): Promise<{ readonly outcomes: readonly Outcome[]; readonly tookUs: number | null }> {
+  const time: Command = { key, args: ['TIME'], idempotent: true }
+  const outcomes = await redis.sendAll([time, ...commands, time])
+  const [from, to] = [outcomes[0]!, outcomes.at(-1)!].map((outcome) => {
+    const [seconds, micros] = outcome.ok ? texts(outcome.value).map(Number) : []
+    return seconds === undefined ? NaN : seconds * 1e6 + micros!
+  })
+  const tookUs = to! - from!
+  return { outcomes: outcomes.slice(1, -1), tookUs: Number.isNaN(tookUs) ? null : tookUs }
 }
 
 /** Replaces the payload of a scheduled task; its unique lock stays that of the payload it was enqueued with. */

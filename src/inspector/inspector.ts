@@ -25,6 +25,7 @@ import {
   type LiveSchedulerEntry,
   type LiveServer,
 } from './runtime.js'
+import { scanTasks } from './scan-tasks.js'
 import {
   readLeases,
   readTaskPage,
@@ -116,7 +117,8 @@ export class Inspector {
   }
 
   /**
-   * Removes a queue and everything of it. Without `force` it must hold no task at all, with it none that is active.
+   * Removes a queue and everything of it. Without `force` it must hold no task at all, with it none that is active or
+   * being aggregated.
    * @throws {QueueNotFoundError} no such queue. @throws {QueueNotEmptyError} it has tasks.
    */
   removeQueue(queue: string, options: { readonly force: boolean }): Promise<void> {
@@ -170,6 +172,7 @@ export class Inspector {
   /**
    * One page of the tasks of a state: pending and active oldest first, the others by their score. Two round trips.
    * @param options.page from 1. `group` is needed for aggregating.
+   * @throws {UsageError} no such page, or aggregating without a group.
    */
   list(
     queue: string,
@@ -178,6 +181,15 @@ export class Inspector {
   ): Promise<TaskPage> {
     const { page = 1, size = PAGE_SIZE, group } = options
     return readTaskPage(this.#redis, this.#clock, queue, state, { page, size, group })
+  }
+
+  /** Every task of a state, page after page: see `scanTasks`. */
+  scan(
+    queue: string,
+    state: TaskState,
+    options: { readonly group?: string | undefined; readonly pageSize?: number | undefined } = {},
+  ): AsyncGenerator<TaskPage> {
+    return scanTasks(this.#redis, this.#clock, queue, state, options)
   }
 
   /**
@@ -200,10 +212,15 @@ export class Inspector {
 
   /**
    * Runs, archives or deletes the tasks named, in any queues: an outcome each, in the order given. A task that cannot be
-   * changed does not stop the others. Two round trips per master and 200 tasks.
+   * changed does not stop the others; with `only`, tasks in another state are left alone. Two round trips per master and
+   * 200 tasks.
    */
-  async changeTasks(verb: BulkVerb, tasks: readonly TaskName[]): Promise<readonly TaskChange[]> {
-    const changes = await changeTasks(this.#redis, this.#clock, verb, tasks)
+  async changeTasks(
+    verb: BulkVerb,
+    tasks: readonly TaskName[],
+    options: { readonly only?: TaskState } = {},
+  ): Promise<readonly TaskChange[]> {
+    const changes = await changeTasks(this.#redis, this.#clock, verb, tasks, options)
     if (verb === 'archive') {
       const archived = changes.flatMap(({ queue, error }) => (error ? [] : [queue]))
       for (const queue of new Set(archived)) await this.#broker.trimArchive(queue)
@@ -214,7 +231,7 @@ export class Inspector {
   /**
    * Runs, archives or deletes the tasks that are in a state now, oldest first, in pages of 200, without ever holding up
    * the server; tasks that workers take meanwhile are left to them. Stops between pages when `signal` is aborted.
-   * @throws {QueueNotFoundError} no such queue.
+   * @throws {QueueNotFoundError} no such queue. @throws {UsageError} a state in which the verb would change nothing.
    */
   async changeAll(
     verb: BulkVerb,
@@ -257,7 +274,7 @@ export class Inspector {
     return readSchedulerEntries(this.#redis, this.#clock)
   }
 
-  /** When a periodic task was enqueued, newest first, page by page (from 1). One round trip. */
+  /** When a periodic task was enqueued, newest first, page by page (from 1). One round trip. @throws {UsageError} no such page. */
   enqueueEvents(
     entryId: string,
     options: { readonly page?: number; readonly size?: number } = {},

@@ -1,3 +1,4 @@
+import { GroupBroker } from '../broker/group-broker.js'
 import { removeQueueScript } from '../broker/scripts/inspector-scripts.js'
 import { runScript } from '../broker/scripts/script.js'
 import { nowSec, type Clock } from '../clock.js'
@@ -47,10 +48,16 @@ export async function removeQueue(
   options: { readonly force: boolean },
 ): Promise<void> {
   await assertQueues(redis, [queue])
+  if (options.force) await new GroupBroker(redis, clock).reclaimStaleSets(queue)
   const [info] = await readQueueInfos(redis, clock, [queue], { memory: false })
   const { counts, size, groups } = info!
   if (counts.active > 0) {
     throw new QueueNotEmptyError(queue, `has ${counts.active} active tasks: it cannot be removed`)
+  }
+  const sets = keys.aggregationSetsKey(queue)
+  const [setCount] = await readAll(redis, [read(['ZCARD', sets])])
+  if (Number(setCount) > 0) {
+    throw new QueueNotEmptyError(queue, 'has tasks that are being aggregated: it cannot be removed')
   }
   if (size > 0 && !options.force) throw new QueueNotEmptyError(queue, `is not empty: it has ${size} tasks`)
   for (const { group } of groups) {

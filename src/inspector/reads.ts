@@ -1,4 +1,4 @@
-import { AsynqError, ProtocolError, UnavailableError } from '../errors.js'
+import { AsynqError, ProtocolError, UnavailableError, UsageError } from '../errors.js'
 import type { Command, Redis, Reply } from '../redis/types.js'
 
 /** Reading many keys at once, for every part of the inspector. */
@@ -40,4 +40,10 @@ export function decoded<T>(decode: () => T): T | null {
     if (error instanceof ProtocolError) return null
     throw error
   }
+}
+
+/** @throws {UsageError} a page before the first, or without room for anything. */
+export function assertPage(page: number, size: number): void {
+  const counts = (value: number) => Number.isSafeInteger(value) && value >= 1
+  if (!counts(page) || !counts(size)) throw new UsageError('a page and its size are whole numbers from 1')
 }

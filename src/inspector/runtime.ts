@@ -12,7 +12,7 @@ import {
   type ServerInfo,
   type WorkerInfo,
 } from '../wire/messages.js'
-import { decoded, read, readAll, texts } from './reads.js'
+import { assertPage, decoded, read, readAll, texts } from './reads.js'
 
 /** Who is at work: servers with their tasks, schedulers with their entries. Reads only, unlike Go's inspector. */
 
@@ -105,6 +105,7 @@ export async function readEnqueueEvents(
   entryId: string,
   { page, size }: { readonly page: number; readonly size: number },
 ): Promise<EnqueueEventPage> {
+  assertPage(page, size)
   const key = keys.schedulerHistoryKey(entryId)
   const from = (page - 1) * size
   const [members, total] = await readAll(redis, [

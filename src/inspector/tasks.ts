@@ -1,11 +1,11 @@
 import { containerKey } from '../broker/scripts/inspector-scripts.js'
 import type { Clock } from '../clock.js'
-import { ProtocolError } from '../errors.js'
+import { ProtocolError, UsageError } from '../errors.js'
 import type { Outcome, Redis, Reply } from '../redis/types.js'
 import * as keys from '../wire/keys.js'
 import { TASK_STATES, type TaskState } from '../wire/state.js'
 import { decodeTaskMessage, type TaskMessage } from '../wire/task-message.js'
-import { asAsynqError, read, readAll, texts } from './reads.js'
+import { asAsynqError, assertPage, read, readAll, texts } from './reads.js'
 
 /** What is known of tasks, one by one and in pages. */
 
@@ -147,12 +147,18 @@ function taskInfo({ queue, id }: TaskName, replies: readonly Reply[], nowMs: num
 const scoreMs = (score: Reply | undefined): number | null =>
   score === null || score === undefined ? null : Number(String(score)) * 1000
 
-/** Where the tasks of a state stand; the group matters for aggregating alone. */
+/**
+ * Where the tasks of a state stand; the group matters for aggregating alone.
+ * @throws {UsageError} aggregating, and no group.
+ */
 export function stateContainer(
   queue: string,
   state: TaskState,
   group: string,
 ): { readonly key: string; readonly isList: boolean } {
+  if (state === 'aggregating' && group === '') {
+    throw new UsageError('tasks that are aggregating are found by their group: name it')
+  }
   return {
     key: state === 'active' ? keys.activeKey(queue) : containerKey({ queue, id: '', state, group }),
     isList: state === 'pending' || state === 'active',
@@ -168,6 +174,7 @@ export async function readTaskPage(
   options: { readonly page: number; readonly size: number; readonly group?: string | undefined },
 ): Promise<TaskPage> {
   const { page, size, group = '' } = options
+  assertPage(page, size)
   const { key, isList } = stateContainer(queue, state, group)
   const from = (page - 1) * size
   const [reply, total] = await readAll(redis, [

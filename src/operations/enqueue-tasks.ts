@@ -19,11 +19,12 @@ export type NumberedResult = { readonly line: number; readonly source: string } 
 
 /**
  * Enqueues a stream of tasks in chunks of 500, each one pipeline a node, holding one chunk in memory. Results come in
- * the order of the input. Once the servers cannot be reached the rest fails without being tried.
+ * the order of the input; a null among the tasks sends what has gathered. Once the servers cannot be reached the rest
+ * fails without being tried.
  */
 export async function* enqueueTasks(
   client: Client,
-  tasks: Iterable<NumberedTask> | AsyncIterable<NumberedTask>,
+  tasks: Iterable<NumberedTask | null> | AsyncIterable<NumberedTask | null>,
 ): AsyncGenerator<NumberedResult> {
   let chunk: NumberedTask[] = []
   let down: AsynqError | null = null
@@ -43,8 +44,8 @@ export async function* enqueueTasks(
     return results
   }
   for await (const task of tasks) {
-    chunk.push(task)
-    if (chunk.length >= CHUNK) yield* await flush()
+    if (task) chunk.push(task)
+    if (chunk.length >= CHUNK || (!task && chunk.length > 0)) yield* await flush()
   }
   if (chunk.length > 0) yield* await flush()
 }

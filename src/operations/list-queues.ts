@@ -1,7 +1,11 @@
-import { NotFoundError, ProtocolError, type AsynqError } from '../errors.js'
+import { AsynqError, NotFoundError, ProtocolError } from '../errors.js'
 import { globPattern } from '../glob.js'
-import type { Redis } from '../redis/types.js'
-import type { ClusterNode, NodeHealth, Topology } from '../topology/types.js'
+import { Inspector } from '../inspector/inspector.js'
+import { measureQueues } from '../inspector/queue-memory.js'
+import { counter, read } from '../inspector/reads.js'
+import { oldestActiveSinceMs } from '../inspector/runtime.js'
+import type { Command, Redis, Reply } from '../redis/types.js'
+import type { ClusterNode, NodeHealth, Shard, Topology } from '../topology/types.js'
 import * as keys from '../wire/keys.js'
 import { queueSlot } from '../wire/slot.js'
 
@@ -13,6 +17,8 @@ export interface NodeRef {
 
 export interface QueuePlacement {
   readonly slot: number | null
+  /** Number of the shard, from 1 by lowest slot; null when no shard has the slot. */
+  readonly shard: number | null
   /** The live master; null when nobody serves the slot. */
   readonly master: NodeRef | null
   readonly replicas: readonly NodeRef[]
@@ -32,7 +38,40 @@ export interface QueueFigures {
   readonly retry: number
   readonly archived: number
   readonly completed: number
+  /** Groups with waiting tasks. */
+  readonly groups: number
   readonly paused: boolean
+  /** ms since the oldest pending task became pending; 0 when none is. */
+  readonly latencyMs: number
+  /** Today (UTC); `processed` includes `failed`. */
+  readonly processed: number
+  readonly failed: number
+  readonly processedTotal: bigint
+  readonly failedTotal: bigint
+  /** Unix ms at which this was read. */
+  readonly readAtMs: number
+}
+
+/** How tasks flow, from two readings. */
+export interface QueueRates {
+  /** Tasks that became pending, a second. */
+  readonly inRate: number
+  /** Tasks processed, a second. */
+  readonly outRate: number
+  /** ms until nothing is pending at these rates; null when that never comes. */
+  readonly etaMs: number | null
+}
+
+/** What costs more than the figures; null where it was not asked for or is not known. */
+export interface QueueExtras {
+  /** Approximate memory; null also when the server does not permit to ask. */
+  readonly bytes: number | null
+  /** Keys in its slot, which other queues may share; on a cluster alone. */
+  readonly keys: number | null
+  /** Live servers that take tasks from it. */
+  readonly workers: number | null
+  /** ms since the task that has been in a worker's hands for longest was begun. */
+  readonly oldestActiveMs: number | null
 }
 
 export interface QueueRow {
@@ -40,11 +79,13 @@ export interface QueueRow {
   readonly placement: QueuePlacement | null
   /** Null when not asked for, or when the queue's node gave no answer. */
   readonly figures: QueueFigures | null
+  readonly extras: QueueExtras
 }
 
 export interface QueueListing {
   readonly queues: readonly QueueRow[]
   readonly topology: Topology | null
+  readonly warnings: readonly string[]
 }
 
 /** Names in the registry, sorted by code point. One round trip. */
@@ -59,28 +100,98 @@ export async function readQueueNames(redis: Redis): Promise<readonly string[]> {
 }
 
 /**
- * Lists the queues. Round trips: one for the names; with figures one more per master, whatever the number of queues.
- * The slots are computed here, the owners come from the topology read when connecting.
+ * Lists the queues. Round trips: one for the names; with figures two more per master, whatever the number of queues;
+ * with workers two, with keys one, with bytes three for each 100 queues. The slots are computed here, the owners come
+ * from the topology read when connecting.
  */
 export async function listQueues(
   redis: Redis,
   options: {
     readonly placement: boolean
     readonly figures: boolean
+    readonly bytes?: boolean
+    readonly keys?: boolean
+    readonly workers?: boolean
     /** Names or globs; none: every queue. */
     readonly patterns?: readonly string[]
   },
 ): Promise<QueueListing> {
   const names = selectQueues(await readQueueNames(redis), options.patterns ?? [])
   const topology = options.placement ? await redis.topology() : null
-  const figures = options.figures ? await readFigures(redis, names) : names.map(() => null)
+  const placements = names.map((queue) => (topology ? placeQueue(queue, topology) : null))
+  const [figures, bytes, keyCounts, servers] = await Promise.all([
+    options.figures ? readFigures(redis, names) : [],
+    options.bytes ? measureQueues(redis, names).catch(ifUnavailable(names.map(() => undefined))) : [],
+    options.keys ? countKeys(redis, placements) : [],
+    options.workers ? new Inspector(redis).servers().catch(ifUnavailable(null)) : null,
+  ])
+  const oldest = oldestActiveSinceMs(servers ?? [])
+  const nowMs = Date.now()
   return {
-    queues: names.map((queue, at) => ({
-      queue,
-      placement: topology ? placeQueue(queue, topology) : null,
-      figures: figures[at] ?? null,
-    })),
+    queues: names.map((queue, at) => {
+      const since = oldest.get(queue)
+      return {
+        queue,
+        placement: placements[at] ?? null,
+        figures: figures[at] ?? null,
+        extras: {
+          bytes: bytes[at] ?? null,
+          keys: keyCounts[at] ?? null,
+          workers: servers && servers.filter(({ server }) => server.queues.has(queue)).length,
+          oldestActiveMs: since === undefined ? null : Math.max(0, nowMs - since),
+        },
+      }
+    }),
     topology,
+    warnings: bytes.some((one) => one === null)
+      ? ['the server does not permit MEMORY USAGE: the bytes of queues are not known']
+      : [],
+  }
+}
+
+/** Flow between two readings of the same queue. Pure. */
+export function ratesBetween(before: QueueFigures, after: QueueFigures): QueueRates | null {
+  const seconds = (after.readAtMs - before.readAtMs) / 1000
+  if (seconds <= 0) return null
+  const out = Math.max(0, Number(after.processedTotal - before.processedTotal))
+  const waiting = (figures: QueueFigures) => figures.pending + figures.active
+  const [inRate, outRate] = [Math.max(0, waiting(after) - waiting(before) + out) / seconds, out / seconds]
+  const drain = outRate - inRate
+  const etaMs = after.pending === 0 ? 0 : drain > 0 ? Math.round((after.pending / drain) * 1000) : null
+  return { inRate: rounded(inRate), outRate: rounded(outRate), etaMs }
+}
+
+const rounded = (rate: number) => Math.round(rate * 100) / 100
+
+/** Keys in the slot of each placement, one pipeline a master; null where that cannot be asked. */
+async function countKeys(
+  redis: Redis,
+  placements: readonly (QueuePlacement | null)[],
+): Promise<readonly (number | null)[]> {
+  const slotsOf = new Map<string, Set<number>>()
+  for (const placement of placements) {
+    if (placement?.slot === null || !placement?.master) continue
+    const { address } = placement.master
+    slotsOf.set(address, (slotsOf.get(address) ?? new Set()).add(placement.slot))
+  }
+  const counts = new Map<number, number>()
+  await Promise.all(
+    [...slotsOf].map(async ([address, slots]) => {
+      const asked = [...slots]
+      const commands = asked.map((slot) => ['CLUSTER', 'COUNTKEYSINSLOT', slot])
+      const outcomes = await redis.sendAllTo(address, commands).catch(ifUnavailable([]))
+      for (const [at, outcome] of outcomes.entries())
+        if (outcome.ok) counts.set(asked[at]!, Number(outcome.value))
+    }),
+  )
+  return placements.map((placement) => counts.get(placement?.slot ?? -1) ?? null)
+}
+
+/** A handler that lets what cannot be reached be unknown. */
+function ifUnavailable<T>(value: T): (error: unknown) => T {
+  return (error) => {
+    if (error instanceof AsynqError && error.code === 'UNAVAILABLE') return value
+    throw error
   }
 }
 
@@ -105,6 +216,7 @@ export function placeQueue(queue: string, topology: Topology): QueuePlacement {
   if (computed.slot === null) {
     return {
       slot: null,
+      shard: null,
       master: null,
       replicas: [],
       failedMasters: [],
@@ -116,6 +228,7 @@ export function placeQueue(queue: string, topology: Topology): QueuePlacement {
   const master = shard?.master ?? null
   return {
     slot: computed.slot,
+    shard: shard && shardNumber(shard, topology),
     master: master && nodeRef(master),
     replicas: (shard?.replicas ?? []).map(nodeRef),
     failedMasters: (shard?.nodes ?? [])
@@ -134,15 +247,26 @@ function nodeRef({ id, address, health }: ClusterNode): NodeRef {
   return { id, address, health }
 }
 
-const FIGURE_COMMANDS: readonly (readonly [command: string, key: (queue: string) => string])[] = [
-  ['LLEN', keys.pendingKey],
-  ['LLEN', keys.activeKey],
-  ['ZCARD', keys.scheduledKey],
-  ['ZCARD', keys.retryKey],
-  ['ZCARD', keys.archivedKey],
-  ['ZCARD', keys.completedKey],
-  ['EXISTS', keys.pausedKey],
-  ['SMEMBERS', keys.groupsKey],
+/** As `cluster nodes` numbers the shards. */
+function shardNumber(shard: Shard, topology: Topology): number {
+  const first = ({ slots }: Shard) => slots[0]?.[0] ?? Infinity
+  return 1 + topology.shards.filter((other) => first(other) < first(shard)).length
+}
+
+const FIGURE_COMMANDS: readonly ((queue: string, day: string) => readonly (string | number)[])[] = [
+  (queue) => ['LLEN', keys.pendingKey(queue)],
+  (queue) => ['LLEN', keys.activeKey(queue)],
+  (queue) => ['ZCARD', keys.scheduledKey(queue)],
+  (queue) => ['ZCARD', keys.retryKey(queue)],
+  (queue) => ['ZCARD', keys.archivedKey(queue)],
+  (queue) => ['ZCARD', keys.completedKey(queue)],
+  (queue) => ['EXISTS', keys.pausedKey(queue)],
+  (queue, day) => ['GET', keys.processedKey(queue, day)],
+  (queue, day) => ['GET', keys.failedKey(queue, day)],
+  (queue) => ['GET', keys.processedTotalKey(queue)],
+  (queue) => ['GET', keys.failedTotalKey(queue)],
+  (queue) => ['LINDEX', keys.pendingKey(queue), -1],
+  (queue) => ['SMEMBERS', keys.groupsKey(queue)],
 ]
 
 /** Figures of queues: two round trips per master. Null where the node of a queue gave no answer. */
@@ -150,33 +274,33 @@ export async function readFigures(
   redis: Redis,
   queues: readonly string[],
 ): Promise<readonly (QueueFigures | null)[]> {
-  const read = (args: readonly [string, string]) => ({ key: args[1], args, idempotent: true })
-  const outcomes = await redis.sendAll(
-    queues.flatMap((queue) => FIGURE_COMMANDS.map(([command, key]) => read([command, key(queue)]))),
+  const readAtMs = Date.now()
+  const day = keys.utcDay(readAtMs)
+  const width = FIGURE_COMMANDS.length
+  const first = await readTolerant(
+    redis,
+    queues.flatMap((queue) => FIGURE_COMMANDS.map((command) => read(command(queue, day)))),
   )
-  const figures = queues.map((_, at) => {
-    const mine = outcomes.slice(at * FIGURE_COMMANDS.length, (at + 1) * FIGURE_COMMANDS.length)
-    const values = mine.map((outcome) => {
-      if (outcome.ok) return outcome.value
-      if ((outcome.error as AsynqError).code === 'UNAVAILABLE') return null
-      throw outcome.error
-    })
-    return values.some((value) => value === null) ? null : values
+  const replies = queues.map((_, at) => {
+    const mine = first.slice(at * width, (at + 1) * width)
+    return mine.includes(undefined) ? null : (mine as readonly Reply[])
   })
-  const groups = queues.flatMap((queue, at) =>
-    ((figures[at]?.at(-1) as readonly Buffer[] | undefined) ?? []).map((name) => ({
-      at,
-      key: keys.groupKey(queue, String(name)),
-    })),
-  )
-  const aggregating = queues.map(() => 0)
-  const sizes = await redis.sendAll(groups.map(({ key }) => read(['ZCARD', key])))
-  for (const [n, outcome] of sizes.entries()) {
-    if (outcome.ok) aggregating[groups[n]!.at]! += Number(outcome.value)
-  }
-  return figures.map((values, at) => {
-    if (!values) return null
-    const [pending, active, scheduled, retry, archived, completed, paused] = values.map(Number) as [
+  const wanted = queues.map((queue, at) => {
+    const [oldest, groups] = replies[at]?.slice(-2) ?? []
+    return [
+      read(['HGET', keys.taskKey(queue, Buffer.isBuffer(oldest) ? String(oldest) : ''), 'pending_since']),
+      ...((groups as readonly Buffer[] | undefined) ?? []).map((name) =>
+        read(['ZCARD', keys.groupKey(queue, String(name))]),
+      ),
+    ]
+  })
+  const second = await readTolerant(redis, wanted.flat())
+  let next = 0
+  return queues.map((_, at) => {
+    const [since, ...sizes] = second.slice(next, (next += wanted[at]!.length))
+    const mine = replies[at]
+    if (!mine) return null
+    const [pending, active, scheduled, retry, archived, completed, paused] = mine.map(Number) as [
       number,
       number,
       number,
@@ -185,17 +309,39 @@ export async function readFigures(
       number,
       number,
     ]
-    const grouped = aggregating[at]!
+    const grouped = sizes.map(Number).filter((size) => size > 0)
+    const aggregating = grouped.reduce((sum, size) => sum + size, 0)
+    const sinceMs = Number(counter(since) / 1_000_000n)
     return {
-      size: pending + active + grouped + scheduled + retry + archived + completed,
+      size: pending + active + aggregating + scheduled + retry + archived + completed,
       pending,
       active,
-      aggregating: grouped,
+      aggregating,
       scheduled,
       retry,
       archived,
       completed,
+      groups: grouped.length,
       paused: paused > 0,
+      latencyMs: sinceMs > 0 ? Math.max(0, readAtMs - sinceMs) : 0,
+      processed: Number(counter(mine[7])),
+      failed: Number(counter(mine[8])),
+      processedTotal: counter(mine[9]),
+      failedTotal: counter(mine[10]),
+      readAtMs,
     }
+  })
+}
+
+/** Replies in the order given; undefined where the node gave no answer. @throws any other failure. */
+async function readTolerant(
+  redis: Redis,
+  commands: readonly Command[],
+): Promise<readonly (Reply | undefined)[]> {
+  const outcomes = await redis.sendAll(commands)
+  return outcomes.map((outcome) => {
+    if (outcome.ok) return outcome.value
+    if ((outcome.error as AsynqError).code === 'UNAVAILABLE') return undefined
+    throw outcome.error
   })
 }

@@ -58,16 +58,17 @@ export function forecast(
   const schedule = parseSchedule(spec, location)
   const publishedNs = entry?.entry.nextEnqueueTimeNs ?? null
   const publishedMs = publishedNs === null ? null : Number(publishedNs / 1_000_000n)
-  const timesMs: number[] = publishedMs === null ? [] : [publishedMs]
-  while (timesMs.length < count) {
-    const next = schedule.next(timesMs.at(-1) ?? nowMs)
-    if (next === null) break
-    timesMs.push(next)
+  const timesMs: number[] = []
+  // Published every 10 s: it may be past by now.
+  let nextMs = publishedMs ?? schedule.next(nowMs)
+  while (nextMs !== null && timesMs.length < count) {
+    if (nextMs > nowMs) timesMs.push(nextMs)
+    nextMs = schedule.next(nextMs)
   }
   // What runs every so often begins when its scheduler does.
   const zoneDiffers =
     publishedMs !== null && !spec.includes('@every') && schedule.next(publishedMs - 1) !== publishedMs
-  return { spec, entry, timesMs: timesMs.slice(0, count), zoneDiffers }
+  return { spec, entry, timesMs, zoneDiffers }
 }
 
 /** The task that an entry enqueues. Pure. @throws {ProtocolError} a stored option that cannot be read. */

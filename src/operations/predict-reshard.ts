@@ -1,4 +1,6 @@
-import { NotFoundError, ProtocolError, UsageError } from '../errors.js'
+import { ProtocolError, UnavailableError } from '../errors.js'
+import type { ClusterSnapshot } from '../plan/cluster-snapshot.js'
+import { nodeNamed } from '../plan/node-name.js'
 import {
   parseLoadedNodes,
   predictionImpact,
@@ -11,10 +13,9 @@ import {
   type PredictionImpact,
   type PredictRule,
 } from '../plan/predict.js'
-import type { QueueLoad, SlotLoad } from '../plan/snapshot.js'
+import { ownersOf, type SlotLoad } from '../plan/snapshot.js'
 import type { Redis } from '../redis/types.js'
-import { queueSlot } from '../wire/slot.js'
-import { readFigures, readQueueNames } from './list-queues.js'
+import { readSnapshot } from './read-snapshot.js'
 
 export type PredictRequest =
   | {
@@ -38,13 +39,13 @@ export interface PredictedReshard {
   readonly nodes: LoadedNodes
   /** The redis-cli command that was predicted. */
   readonly command: string
-  /** Keys of each slot that moves. */
-  readonly keysOfSlot: ReadonlyMap<number, number>
+  /** Load of each slot that moves and holds something. */
+  readonly loads: ReadonlyMap<number, SlotLoad>
 }
 
 /**
  * Predicts what redis-cli will move when pointed at `entry`, and which queues go with it. Changes nothing. Round trips:
- * the view of the entry node, the registry, then one pipeline a master for the slots and queues that move.
+ * the view of the entry node, then what `readSnapshot` takes for the slots and queues that move.
  * @throws {NotFoundError} a node that is not there. @throws {UsageError} a beginning of an id that fits several.
  */
 export async function predictRedisCli(
@@ -55,21 +56,63 @@ export async function predictRedisCli(
   const text = await redis.sendTo(entry, ['CLUSTER', 'NODES'])
   if (!Buffer.isBuffer(text)) throw new ProtocolError('CLUSTER NODES did not answer a text')
   const nodes = parseLoadedNodes(text.toString())
-  const { prediction, command } = predict(nodes, entry, request)
+  const predicted = predict(nodes, entry, request)
+  const onlySlots = new Set(predicted.prediction.moves.map(({ slot }) => slot))
+  const snapshot = await readSnapshot(redis, { tasks: true, keys: true, bytes: 'sampled', onlySlots })
+  return withImpact(predicted, nodes, snapshot)
+}
 
-  const owners = new Map(prediction.moves.map(({ slot, from }) => [slot, from]))
-  const [slots, queues] = await Promise.all([
-    readSlotKeys(redis, nodes, owners),
-    readMovedQueues(redis, new Set(owners.keys())),
-  ])
-  const keysOfSlot = new Map(slots.map(({ slot, keys }) => [slot, keys]))
-  const loads = queues.map((queue) => ({ ...queue, keys: keysOfSlot.get(queue.slot) ?? 0 }))
+/**
+ * The same on a snapshot, without a server.
+ * @throws {NotFoundError} the entry or a node is not in it. @throws {UnavailableError} the entry had not answered.
+ */
+export function predictOnSnapshot(
+  snapshot: ClusterSnapshot,
+  entry: string,
+  request: PredictRequest,
+): PredictedReshard {
+  const nodes = loadedFrom(snapshot, entry)
+  return withImpact(predict(nodes, entry, request), nodes, snapshot)
+}
+
+/** What redis-cli would have loaded from the entry node when the snapshot was taken. */
+function loadedFrom(snapshot: ClusterSnapshot, entry: string): LoadedNodes {
+  const node = nodeNamed(snapshot.nodes, entry)
+  if (node.view === null)
+    throw new UnavailableError(`${entry} gave no answer when the snapshot was taken: it cannot be the entry`)
+  const { order, skipped, openSlots } = node.view
+  const slotsOf = new Map<string, number[]>()
+  ownersOf(snapshot.shards).forEach((owner, slot) => {
+    if (owner === null) return
+    const slots = slotsOf.get(owner)
+    if (slots === undefined) slotsOf.set(owner, [slot])
+    else slots.push(slot)
+  })
+  const byId = new Map(snapshot.nodes.map((one) => [one.id, one]))
+  const listed = order.flatMap((id) => byId.get(id) ?? [])
+  return {
+    entry: node.address,
+    masters: listed
+      .filter(({ id, role }) => role === 'master' && !skipped.includes(id))
+      .map(({ id, address }) => ({ id, address, slots: slotsOf.get(id) ?? [] })),
+    replicaIds: listed.filter(({ role }) => role === 'replica').map(({ id }) => id),
+    skipped,
+    openSlots,
+  }
+}
+
+function withImpact(
+  { prediction, command }: { readonly prediction: Prediction; readonly command: string },
+  nodes: LoadedNodes,
+  snapshot: ClusterSnapshot,
+): PredictedReshard {
+  const moving = new Set(prediction.moves.map(({ slot }) => slot))
   return {
     prediction,
     nodes,
     command,
-    keysOfSlot,
-    impact: predictionImpact(prediction, nodes, { slots, queues: loads }),
+    loads: new Map(snapshot.slots.filter(({ slot }) => moving.has(slot)).map((load) => [load.slot, load])),
+    impact: predictionImpact(prediction, nodes, snapshot),
   }
 }
 
@@ -95,51 +138,53 @@ function predict(nodes: LoadedNodes, entry: string, request: PredictRequest) {
 
 /** The id of the node meant. redis-cli itself wants whole ids. */
 function nodeId(nodes: LoadedNodes, name: string): string {
-  const byAddress = nodes.masters.find(({ address }) => address === name)
-  if (byAddress) return byAddress.id
-  const ids = [...nodes.masters.map(({ id }) => id), ...nodes.replicaIds]
-  const fitting = ids.filter((id) => id.startsWith(name))
-  if (fitting.length === 1) return fitting[0]!
-  if (fitting.length > 1) throw new UsageError(`"${name}" fits ${fitting.length} nodes: give more of the id`)
-  throw new NotFoundError(`no master "${name}" in the cluster: name it by id or address`, { node: name })
+  const known = [...nodes.masters, ...nodes.replicaIds.map((id) => ({ id, address: '' }))]
+  return nodeNamed(known, name, 'master').id
 }
 
-async function readSlotKeys(
-  redis: Redis,
-  nodes: LoadedNodes,
-  owners: ReadonlyMap<number, string>,
-): Promise<readonly SlotLoad[]> {
-  const topology = await redis.topology()
-  const slotsOf = new Map<string, number[]>()
-  for (const [slot, owner] of owners) slotsOf.set(owner, [...(slotsOf.get(owner) ?? []), slot])
-  const loads = await Promise.all(
-    nodes.masters.map(async ({ id, address: announced }) => {
-      const slots = slotsOf.get(id) ?? []
-      if (slots.length === 0) return []
-      const known = topology.shards.find(({ master }) => master?.id === id)?.master
-      const outcomes = await redis.sendAllTo(
-        known?.address ?? announced,
-        slots.map((slot) => ['CLUSTER', 'COUNTKEYSINSLOT', slot]),
-      )
-      return outcomes.map((outcome, at): SlotLoad => {
-        if (!outcome.ok) throw outcome.error
-        return { slot: slots[at]!, keys: Number(outcome.value), bytes: null, tasks: 0, ops: null }
-      })
-    }),
-  )
-  return loads.flat()
+/** Neighbouring slots that go from one node to another in one go. */
+export interface PredictedRun {
+  readonly slots: readonly [first: number, last: number]
+  readonly from: string
+  readonly to: string
+  readonly keys: number
+  /** Null when not measured. */
+  readonly bytes: number | null
+  readonly active: number
+  readonly queues: readonly string[]
 }
 
-/** Every queue with its slot; figures only of those that move. */
-async function readMovedQueues(redis: Redis, moved: ReadonlySet<number>): Promise<readonly QueueLoad[]> {
-  const placed = (await readQueueNames(redis)).flatMap((queue) => {
-    const { slot } = queueSlot(queue)
-    return slot === null ? [] : [{ queue, slot }]
-  })
-  const moving = placed.filter(({ slot }) => moved.has(slot)).map(({ queue }) => queue)
-  const figures = new Map((await readFigures(redis, moving)).map((one, at) => [moving[at]!, one]))
-  return placed.map(({ queue, slot }): QueueLoad => {
-    const { active = 0, pending = 0, paused = false } = figures.get(queue) ?? {}
-    return { queue, slot, keys: 0, bytes: null, active, pending, paused }
+/** The moves in their order, with addresses for ids. */
+export function predictedRuns({
+  prediction,
+  impact,
+  nodes,
+  loads,
+}: PredictedReshard): readonly PredictedRun[] {
+  const addresses = new Map(nodes.masters.map(({ id, address }) => [id, address]))
+  const queuesAt = new Map<number, { queue: string; active: number }[]>()
+  for (const { slot, queue, active } of impact.queues)
+    queuesAt.set(slot, [...(queuesAt.get(slot) ?? []), { queue, active }])
+  const runs: { slots: number[]; from: string; to: string }[] = []
+  for (const { slot, from, to } of prediction.moves) {
+    const last = runs.at(-1)
+    if (last && last.slots.at(-1)! + 1 === slot && last.from === from && last.to === to) last.slots.push(slot)
+    else runs.push({ slots: [slot], from, to })
+  }
+  return runs.map(({ slots, from, to }) => {
+    const queues = slots.flatMap((slot) => queuesAt.get(slot) ?? [])
+    const held = slots.flatMap((slot) => loads.get(slot) ?? [])
+    return {
+      slots: [slots[0]!, slots.at(-1)!],
+      from: addresses.get(from) ?? from,
+      to: addresses.get(to) ?? to,
+      keys: held.reduce((sum, { keys }) => sum + keys, 0),
+      bytes: held.reduce<number | null>(
+        (sum, { bytes }) => (sum === null || bytes === null ? null : sum + bytes),
+        0,
+      ),
+      active: queues.reduce((sum, { active }) => sum + active, 0),
+      queues: queues.map(({ queue }) => queue),
+    }
   })
 }

@@ -28,6 +28,8 @@ export interface SnapshotOptions {
   readonly keys?: boolean
   /** `exact` walks over every key of the cluster (SCAN, MEMORY USAGE of each); both imply tasks and keys. */
   readonly bytes?: 'none' | 'sampled' | 'exact'
+  /** Tasks, keys and bytes of these slots alone; the rest of the cluster is not asked for. */
+  readonly onlySlots?: ReadonlySet<number>
   /** Operations per second by slot: takes a second, and servers that keep slot statistics with CPU times. */
   readonly ops?: boolean
   /** Tells how far an exact count is: keys done of about so many. */
@@ -88,7 +90,10 @@ export async function readSnapshot(redis: Redis, options: SnapshotOptions = {}):
     const master = topology.shardOfSlot(slot)?.master
     return master !== undefined && master !== null && (!told || selves.has(master.id))
   }
-  const upNames = placed.filter(({ slot }) => isUp(slot)).map(({ queue }) => queue)
+  const { onlySlots } = options
+  const upNames = placed
+    .filter(({ slot }) => isUp(slot) && (onlySlots?.has(slot) ?? true))
+    .map(({ queue }) => queue)
 
   const wantsTasks = options.tasks === true || bytes !== 'none'
   const wantsKeys = options.keys === true || bytes !== 'none'
@@ -109,7 +114,7 @@ export async function readSnapshot(redis: Redis, options: SnapshotOptions = {}):
 
   const queueSlots = new Set(placed.map(({ slot }) => slot))
   const slotKeys = wantsKeys
-    ? await readSlotKeys(redis, masters, queueSlots, statsBefore)
+    ? await readSlotKeys(redis, masters, queueSlots, statsBefore, onlySlots)
     : new Map<number, number>()
   let exact: ExactCount | null = null
   if (bytes === 'exact') exact = await countExactly(redis, masters, placed, onProgress)
@@ -138,6 +143,7 @@ export async function readSnapshot(redis: Redis, options: SnapshotOptions = {}):
   const slots: SlotFacts[] = []
   const listed = new Set([...keysOf.keys(), ...queueSlots])
   for (const slot of [...listed].sort((a, b) => a - b)) {
+    if (onlySlots && !onlySlots.has(slot)) continue
     const queues = queuesAt.get(slot) ?? []
     const slotKeyCount = keysOf.get(slot) ?? 0
     if (slotKeyCount === 0 && queues.length === 0) continue
@@ -238,6 +244,7 @@ export async function readSnapshot(redis: Redis, options: SnapshotOptions = {}):
     lost: shards.flatMap(({ shard: { master, nodes, slots }, number }) =>
       master === null ? [{ shard: number, nodes: nodes.map(({ id }) => id), slots: mergeRanges(slots) }] : [],
     ),
+    requiresFullCoverage: coverageOf([...selves.values()]),
     openSlots: openSlotsOf(selves),
     slots,
     queues,
@@ -268,6 +275,8 @@ interface NodeAnswer {
   readonly view: NodeFacts['view']
   readonly engine: string
   readonly atomic: boolean
+  /** Null when the server would not say. */
+  readonly fullCoverage: boolean | null
   readonly info: ReadonlyMap<string, string>
 }
 
@@ -276,6 +285,7 @@ const NODE_COMMANDS: readonly (readonly Arg[])[] = [
   ['INFO'],
   ['CLUSTER', 'NODES'],
   ['COMMAND', 'INFO', 'cluster|migrateslots', 'cluster|migration'],
+  ['CONFIG', 'GET', 'cluster-require-full-coverage'],
 ]
 
 /** By node id; nodes that give no answer in time are missing. */
@@ -294,7 +304,7 @@ async function askNodes(redis: Redis, topology: Topology): Promise<Map<string, N
             throw error
           })
         if (!outcomes) return
-        const [info, nodes, methods] = outcomes as [Outcome, Outcome, Outcome]
+        const [info, nodes, methods, coverage] = outcomes as [Outcome, Outcome, Outcome, Outcome]
         const text = nodes.ok ? String(nodes.value) : ''
         const fields = info.ok ? parseInfo(String(info.value)) : new Map<string, string>()
         answers.set(id, {
@@ -304,11 +314,19 @@ async function askNodes(redis: Redis, topology: Topology): Promise<Map<string, N
           view: text === '' ? null : viewOf(text),
           engine: engineOf(fields),
           atomic: methods.ok && Array.isArray(methods.value) && methods.value.some(isCommand),
+          fullCoverage:
+            coverage.ok && Array.isArray(coverage.value) ? String(coverage.value[1]) === 'yes' : null,
           info: fields,
         })
       }),
   )
   return answers
+}
+
+/** One node that stops serving when a slot is uncovered is enough for queues to stand still. */
+function coverageOf(answers: readonly NodeAnswer[]): boolean | null {
+  if (answers.some(({ fullCoverage }) => fullCoverage === true)) return true
+  return answers.length > 0 && answers.every(({ fullCoverage }) => fullCoverage === false) ? false : null
 }
 
 const isCommand = (entry: Reply): boolean => Array.isArray(entry) && entry.length > 0
@@ -454,6 +472,7 @@ async function readSlotKeys(
   masters: readonly Master[],
   queueSlots: ReadonlySet<number>,
   stats: ReadonlyMap<string, SlotStats>,
+  onlySlots: ReadonlySet<number> | undefined,
 ): Promise<Map<number, number>> {
   const keysOf = new Map<number, number>()
   const put = (slot: number, count: number) => count > 0 && keysOf.set(slot, count)
@@ -461,12 +480,12 @@ async function readSlotKeys(
     masters.map(async ({ id, address, slots }) => {
       const known = stats.get(id)
       if (known && [...known.slots.values()].every(({ keys }) => keys !== null)) {
-        for (const [slot, { keys }] of known.slots) put(slot, keys!)
+        for (const [slot, { keys }] of known.slots) if (onlySlots?.has(slot) ?? true) put(slot, keys!)
         return
       }
-      const owned = slots.flatMap(([first, last]) =>
-        Array.from({ length: last - first + 1 }, (_, n) => first + n),
-      )
+      const owned = slots
+        .flatMap(([first, last]) => Array.from({ length: last - first + 1 }, (_, n) => first + n))
+        .filter((slot) => onlySlots?.has(slot) ?? true)
       const wanted = owned.filter((slot) => queueSlots.has(slot))
       const [size, ...counts] = await redis.sendAllTo(address, [
         ['DBSIZE'],

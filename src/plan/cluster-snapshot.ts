@@ -105,6 +105,8 @@ export interface ClusterSnapshot extends Snapshot {
     readonly nodes: readonly NodeId[]
     readonly slots: readonly SlotRange[]
   }[]
+  /** cluster-require-full-coverage: whether all stops when one slot is not served. Null when not known. */
+  readonly requiresFullCoverage: boolean | null
   readonly openSlots: readonly OpenSlot[]
   readonly slots: readonly SlotFacts[]
   readonly queues: readonly QueueFacts[]
@@ -201,6 +203,7 @@ const SNAPSHOT_SHAPE: Shape = {
       list: { fields: { shard: count, master: 'text', replicas: { list: 'text' }, slots: RANGES } },
     },
     lost: { list: { fields: { shard: count, nodes: { list: 'text' }, slots: RANGES } } },
+    requiresFullCoverage: maybe('flag'),
     openSlots: {
       list: {
         fields: { slot: count, node: 'text', state: { oneOf: ['migrating', 'importing'] }, peer: 'text' },
@@ -275,15 +278,17 @@ export function parseSnapshot(bytes: Buffer | string): ClusterSnapshot {
   if (fingerprint(written.shards) !== written.fingerprint)
     throw new UsageError(`${what} contradicts itself: the fingerprint is not that of its shards`)
   const { engine, methods, measured, nodes, shards, lost, openSlots, slots, queues } = written
+  const { source, readFrom, epoch } = written.topology
   return {
     readAtMs: time(written.readAt),
-    topology: { ...written.topology, readAtMs: time(written.topology.readAt) },
+    topology: { source, readFrom, epoch, readAtMs: time(written.topology.readAt) },
     engine,
     methods,
     measured,
     nodes,
     shards,
     lost,
+    requiresFullCoverage: written.requiresFullCoverage,
     openSlots,
     slots,
     queues,

@@ -1,8 +1,8 @@
-import { Redis as IoRedis, type RedisOptions } from 'ioredis'
-import { UnavailableError } from '../errors.js'
+import type { Redis as IoRedis } from 'ioredis'
 import { formatAddress } from './address.js'
 import { connectError, describeFailure } from './failures.js'
-import type { Arg, ConnectionOptions, HostPort, Outcome, Reply } from './types.js'
+import type { Link, LinkTarget } from './link.js'
+import type { Arg, ConnectionOptions, HostPort, Outcome } from './types.js'
 
 export interface Endpoint {
   /** For messages and as the key of a pool. */
@@ -13,6 +13,8 @@ export interface Endpoint {
   readonly db?: number | undefined
   /** Refuse a server that runs in cluster mode: single-server commands would see a part of the keys. */
   readonly refuseCluster?: boolean
+  /** For a command that asks and ends: the lightest link. */
+  readonly oneShot?: boolean
 }
 
 export function endpointOf(where: HostPort, options: ConnectionOptions): Endpoint {
@@ -22,6 +24,7 @@ export function endpointOf(where: HostPort, options: ConnectionOptions): Endpoin
     username: options.username,
     password: options.password,
     db: options.db,
+    oneShot: options.oneShot ?? false,
   }
 }
 
@@ -31,17 +34,21 @@ export function endpointOf(where: HostPort, options: ConnectionOptions): Endpoin
  */
 export class NodeConnection {
   readonly address: string
-  readonly client: IoRedis
+  readonly #link: Link
+  readonly #endpoint: Endpoint
+  readonly #target: LinkTarget
   readonly #usesTls: boolean
 
-  private constructor(address: string, client: IoRedis, usesTls: boolean) {
-    this.address = address
-    this.client = client
-    this.#usesTls = usesTls
+  private constructor(endpoint: Endpoint, link: Link, target: LinkTarget) {
+    this.address = endpoint.address
+    this.#endpoint = endpoint
+    this.#link = link
+    this.#target = target
+    this.#usesTls = target.tls !== undefined
   }
 
   get usable(): boolean {
-    return this.client.status === 'ready'
+    return this.#link.usable
   }
 
   /**
@@ -56,66 +63,47 @@ export class NodeConnection {
     signal: AbortSignal,
   ): Promise<NodeConnection> {
     const { address, where } = endpoint
-    const options: RedisOptions = {
-      ...('path' in where ? { path: where.path } : { host: where.host, port: where.port }),
-      ...(tls && {
-        tls: {
-          ...(tls.ca !== undefined && { ca: tls.ca }),
-          ...(tls.cert !== undefined && { cert: tls.cert }),
-          ...(tls.key !== undefined && { key: tls.key }),
-          ...(tls.serverName !== undefined && { servername: tls.serverName }),
-          ...(tls.insecure && { rejectUnauthorized: false }),
-        },
-      }),
-      lazyConnect: true,
-      connectTimeout: timeoutMs,
-      retryStrategy: null,
-      reconnectOnError: null,
-      enableReadyCheck: false,
-      autoResubscribe: false,
-      autoResendUnfulfilledCommands: false,
-      maxRetriesPerRequest: 0,
-      disableClientInfo: true,
-    }
-    const client = new IoRedis(options)
-    let socketError: Error | undefined
-    client.on('error', (error: Error) => (socketError ??= error))
-    const connection = new NodeConnection(address, client, tls !== undefined)
-    const disconnect = () => client.disconnect()
+    const disconnect = () => link.close()
+    const onEnd = () => signal.removeEventListener('abort', disconnect)
+    const target: LinkTarget = { where, tls, timeoutMs, onEnd }
+    const link: Link = endpoint.oneShot
+      ? new (await import('./direct-link.js')).DirectLink(target)
+      : new (await import('./ioredis-link.js')).IoRedisLink(target)
+    const connection = new NodeConnection(endpoint, link, target)
     signal.addEventListener('abort', disconnect, { once: true })
-    client.once('end', () => signal.removeEventListener('abort', disconnect))
     try {
       signal.throwIfAborted()
       await connection.#within(timeoutMs, async () => {
-        await client.connect()
+        await link.connect()
         await connection.#handshake(endpoint)
       })
       return connection
     } catch (error) {
-      client.disconnect()
-      const cause = error instanceof UnavailableError ? error : (socketError ?? (error as Error))
-      throw connectError(address, [describeFailure(address, cause, tls !== undefined)])
+      link.close()
+      throw connectError(address, [describeFailure(address, error as Error, tls !== undefined)])
     }
   }
 
   /** Replies in order; a reply error is an outcome, a broken or silent connection makes it reject. */
-  async run(commands: readonly (readonly Arg[])[], timeoutMs: number): Promise<readonly Outcome[]> {
-    const pipeline = this.client.pipeline()
-    for (const [name, ...args] of commands) pipeline.callBuffer(String(name), ...args)
-    const results = await this.#within(timeoutMs, () => pipeline.exec())
-    if (!results) throw new Error('the pipeline returned nothing')
-    return results.map(([error, value]): Outcome => {
-      if (error) return { ok: false, error }
-      return { ok: true, value: value as Reply }
-    })
+  run(commands: readonly (readonly Arg[])[], timeoutMs: number): Promise<readonly Outcome[]> {
+    return this.#within(timeoutMs, () => this.#link.run(commands))
   }
 
   describe(error: Error): ReturnType<typeof describeFailure> {
     return describeFailure(this.address, error, this.#usesTls)
   }
 
+  /** A client of its own for the same server and user, not yet connected: subscribing takes a connection over. */
+  async subscriber(): Promise<IoRedis> {
+    const { IoRedisLink } = await import('./ioredis-link.js')
+    const { client } = new IoRedisLink({ ...this.#target, onEnd: () => undefined })
+    const { username, password } = this.#endpoint
+    if (password !== undefined) Object.assign(client.options, { username, password })
+    return client
+  }
+
   close(): void {
-    this.client.disconnect()
+    this.#link.close()
   }
 
   async #handshake({ username, password, db, refuseCluster }: Endpoint): Promise<void> {
@@ -146,7 +134,7 @@ export class NodeConnection {
           detail: `no answer${this.usable || !this.#usesTls ? '' : ' to the TLS handshake'} within ${Math.round(timeoutMs)} ms`,
         }
         reject(connectError(this.address, [failure]))
-        this.client.disconnect()
+        this.#link.close()
       }, timeoutMs)
     })
     try {

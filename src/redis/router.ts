@@ -150,7 +150,7 @@ export class Router implements Redis {
         const address = await this.#locator.owner(null, this.timeoutMs)
         if (address === null) throw new UnavailableError(`no live master in ${this.#locator.name}`)
         const connection = await this.#locator.connect(address, this.timeoutMs)
-        return connection.client.duplicate({ lazyConnect: true })
+        return connection.subscriber()
       },
       channel,
       onMessage,

@@ -11,6 +11,8 @@ export interface DocumentOptions {
   readonly raw?: boolean | undefined
   /** The document on one line in `jsonl`, not its rows. */
   readonly whole?: boolean | undefined
+  /** Name of the array whose elements are the lines of `jsonl`. Default: the first array. */
+  readonly rowsKey?: string | undefined
 }
 
 export type DocumentRenderer = (document: object) => string
@@ -20,7 +22,7 @@ export type DocumentRenderer = (document: object) => string
  * @throws {UsageError} a query that is no JMESPath; the function throws it when the query does not fit the document.
  */
 export async function documentRenderer(options: DocumentOptions): Promise<DocumentRenderer> {
-  const { format, query, raw, whole } = options
+  const { format, query, raw, whole, rowsKey } = options
   const toYaml = format === 'yaml' ? (await import('yaml')).stringify : null
   const select = query === undefined ? null : await selector(query)
   return (document) => {
@@ -32,18 +34,16 @@ export async function documentRenderer(options: DocumentOptions): Promise<Docume
     }
     if (toYaml) return toYaml(value)
     if (format === 'json') return `${JSON.stringify(value, null, 2)}\n`
-    const rows = whole ? [value] : select ? [value].flat() : (rowsOf(document) ?? [document])
+    const rows = whole ? [value] : select ? [value].flat() : (rowsOf(document, rowsKey) ?? [document])
     return rows.map((row) => `${JSON.stringify(row)}\n`).join('')
   }
 }
 
-/** Name of the array that holds the rows of a document: its first. */
-export function rowsKey(document: object): string | undefined {
+export function firstArray(document: object): string | undefined {
   return Object.entries(document).find(([, value]) => Array.isArray(value))?.[0]
 }
 
-function rowsOf(document: object): readonly unknown[] | undefined {
-  const key = rowsKey(document)
+function rowsOf(document: object, key = firstArray(document)): readonly unknown[] | undefined {
   return key === undefined ? undefined : (document as Record<string, readonly unknown[]>)[key]
 }
 

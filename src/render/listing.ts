@@ -8,7 +8,7 @@ import {
   parseDuration,
   parseInstant,
 } from '../units.js'
-import { documentRenderer, rowsKey, type DocumentFormat } from './document.js'
+import { documentRenderer, firstArray, type DocumentFormat } from './document.js'
 import { renderPlain, renderTable } from './table.js'
 
 export type Cell = string | number | boolean | null
@@ -34,8 +34,10 @@ export interface Column<Row> {
 export interface Listing<Row> {
   readonly columns: readonly Column<Row>[]
   readonly rows: readonly Row[]
-  /** The JSON document of these rows, with its `schema`; its first array holds the rows. */
+  /** The JSON document of these rows, with its `schema`. */
   readonly document: (rows: readonly Row[]) => object
+  /** Name of the array in it that holds the rows. Default: its first array. */
+  readonly rowsKey?: string
   /** Plain output is the bare first column: one name a line, no header. */
   readonly bare?: boolean
 }
@@ -58,7 +60,7 @@ export interface ListingOptions {
   readonly limit?: number | undefined
   /** JMESPath over the document; tables become JSON then. */
   readonly query?: string | undefined
-  /** How times read in tables and CSV. Default `iso`. */
+  /** How times read in tables and CSV. Default `relative` in a table on a terminal, else `iso`. */
   readonly time?: TimeFormat | undefined
   /** Durations in ms, sizes in bytes, and texts selected by a query without quotes. */
   readonly raw?: boolean | undefined
@@ -85,7 +87,8 @@ export async function renderListing<Row>(listing: Listing<Row>, options: Listing
     case 'jsonl':
     case 'yaml': {
       const { query, raw, stamp } = options
-      const render = await documentRenderer({ format, query, raw, whole: stamp !== undefined })
+      const { rowsKey } = listing
+      const render = await documentRenderer({ format, query, raw, whole: stamp !== undefined, rowsKey })
       return render(narrow(listing, rows, columns, options))
     }
     case 'csv': {
@@ -149,11 +152,12 @@ function cellText<Row>(column: Column<Row>, row: Row, brief: boolean, options: L
   if (typeof value === 'boolean') return value ? 'yes' : 'no'
   if (column.unit === 'ms') return formatDuration(Number(value))
   if (column.unit === 'bytes') return formatBytes(Number(value))
-  if (column.unit === 'time') return timeText(String(value), options)
+  if (column.unit === 'time') return timeText(String(value), brief, options)
   return String(value)
 }
 
-function timeText(iso: string, { time = 'iso', nowMs = Date.now() }: ListingOptions): string {
+function timeText(iso: string, brief: boolean, options: ListingOptions): string {
+  const { time = brief ? 'relative' : 'iso', nowMs = Date.now() } = options
   const atMs = Date.parse(iso)
   if (Number.isNaN(atMs)) return iso
   switch (time) {
@@ -203,7 +207,7 @@ function narrow<Row>(
 ): object {
   const { schema, ...rest } = listing.document(rows) as { readonly schema: string }
   const document = { schema, ...options.stamp, ...rest }
-  const key = rowsKey(document)
+  const key = listing.rowsKey ?? firstArray(document)
   if (!options.columns || key === undefined) return document
   const picked = rows.map((row) =>
     Object.fromEntries(columns.map((column) => [column.key, column.value(row)])),

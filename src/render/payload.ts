@@ -1,11 +1,16 @@
-/** Bytes as JSON documents show them: as JSON, else as text, else as base64. */
+/**
+ * Bytes as JSON documents show them: as JSON, else as text, else as base64.
+ * @param options.exact JSON only where writing it again gives the same bytes.
+ */
 export function payloadDocument(
   bytes: Buffer,
+  options: { readonly exact?: boolean } = {},
 ): { readonly json: unknown } | { readonly text: string } | { readonly base64: string } {
   const text = printableText(bytes)
   if (text === null) return { base64: bytes.toString('base64') }
   try {
-    return { json: JSON.parse(text) as unknown }
+    const json = JSON.parse(text) as unknown
+    return options.exact && JSON.stringify(json) !== text ? { text } : { json }
   } catch {
     return { text }
   }
@@ -18,7 +23,7 @@ export function payloadText(bytes: Buffer, brief: boolean): string {
 }
 
 /** Null when the bytes are no UTF-8, or hold control characters other than white space. */
-function printableText(bytes: Buffer): string | null {
+export function printableText(bytes: Buffer): string | null {
   try {
     const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes)
 

@@ -1,5 +1,8 @@
 import Table from 'cli-table3'
-import stringWidth from 'string-width'
+import anyWidth from 'string-width'
+
+/** Columns that a text takes. Most text is ASCII, which needs no tables of characters. */
+const stringWidth = (text: string): number => (/^[\x20-\x7e]*$/.test(text) ? text.length : anyWidth(text))
 
 /** Go's layout: header, a row of dashes, columns two spaces apart, values whole. For pipes. */
 export function renderPlain(

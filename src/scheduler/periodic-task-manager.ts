@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import type { NewTask } from '../client/client.js'
 import { UsageError } from '../errors.js'
 import type { Redis } from '../redis/types.js'
-import { silentLogger, type Logger } from '../server/types.js'
+import { fromLevel, silentLogger, type Logger } from '../server/types.js'
 import { Scheduler, type SchedulerOptions, type SchedulerState } from './scheduler.js'
 import { formatTaskOptions } from './task-options.js'
 
@@ -40,7 +40,7 @@ export class PeriodicTaskManager {
     if (typeof options.provider !== 'function')
       throw new UsageError('a periodic task manager needs a provider')
     this.#options = options
-    this.#logger = options.logger ?? silentLogger
+    this.#logger = fromLevel(options.logger ?? silentLogger, options.logLevel ?? 'info')
     this.#scheduler = new Scheduler(redis, options)
   }
 

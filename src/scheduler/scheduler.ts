@@ -5,7 +5,7 @@ import { Client, prepareTask, type EnqueuedTask, type NewTask } from '../client/
 import { systemClock, type Clock } from '../clock.js'
 import { AsynqError, NotFoundError, PreconditionError } from '../errors.js'
 import type { Redis } from '../redis/types.js'
-import { silentLogger, type Logger } from '../server/types.js'
+import { fromLevel, silentLogger, type Logger, type LogLevel } from '../server/types.js'
 import type { SchedulerEntry } from '../wire/messages.js'
 import { parseSchedule, type Schedule } from './schedule.js'
 import { formatTaskOptions } from './task-options.js'
@@ -23,6 +23,8 @@ export interface SchedulerOptions {
   /** Called when a task could not be enqueued: refused as a duplicate, or the server away. It is not tried again. */
   readonly onEnqueueError?: (error: AsynqError, task: NewTask) => void
   readonly logger?: Logger
+  /** What is said to the logger. Default `info` and above. */
+  readonly logLevel?: LogLevel
   readonly clock?: Clock
 }
 
@@ -78,7 +80,7 @@ export class Scheduler {
   constructor(redis: Redis, options: SchedulerOptions = {}) {
     this.#options = options
     this.#clock = options.clock ?? systemClock
-    this.#logger = options.logger ?? silentLogger
+    this.#logger = fromLevel(options.logger ?? silentLogger, options.logLevel ?? 'info')
     this.#location = options.location ?? 'UTC'
     parseSchedule('@hourly', this.#location)
     this.#client = new Client(redis, { clock: this.#clock })

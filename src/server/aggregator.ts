@@ -47,7 +47,10 @@ export class Aggregator {
   }
 
   async #finish(set: AggregationSet): Promise<void> {
-    const { tasks, deadlineSec } = await this.#groups.readSet(set)
+    const { tasks, deadlineSec, archivedIds } = await this.#groups.readSet(set)
+    for (const id of archivedIds) {
+      this.#logger.error(`task ${id} of queue ${set.queue} does not decode: archived, not aggregated`)
+    }
     if (tasks.length > 0) {
       const task = await this.#aggregate(
         set.group,
@@ -59,6 +62,6 @@ export class Aggregator {
       }
       await this.#client.enqueue({ ...task, queue: set.queue })
     }
-    await this.#groups.deleteSet(set)
+    await this.#groups.deleteSet(set, tasks)
   }
 }

@@ -29,10 +29,12 @@ export class RunningTask {
   #phase: 'running' | 'settling' | 'left' = 'running'
   readonly #clock: Clock
   readonly #abort = new AbortController()
+  readonly #baseSignal: AbortSignal | undefined
   #timer: NodeJS.Timeout | undefined
   #reject: (reason: Error) => void = () => undefined
 
-  constructor(message: TaskMessage, leaseExpirySec: number, clock: Clock) {
+  /** @param baseSignal ends the handler's turn when it is aborted. */
+  constructor(message: TaskMessage, leaseExpirySec: number, clock: Clock, baseSignal?: AbortSignal) {
     this.message = message
     this.leaseExpirySec = leaseExpirySec
     this.leaseMostSec = leaseExpirySec
@@ -41,6 +43,9 @@ export class RunningTask {
     this.deadlineMs = deadlineMs(message, this.startedAtMs)
     this.ended = new Promise((_, reject) => (this.#reject = reject))
     this.ended.catch(() => undefined)
+    this.#baseSignal = baseSignal
+    if (baseSignal?.aborted) this.#onBaseAbort()
+    else baseSignal?.addEventListener('abort', this.#onBaseAbort)
     this.#watchDeadline()
   }
 
@@ -70,25 +75,36 @@ export class RunningTask {
 
   /** @returns false when the task was left: nothing may be recorded. */
   settle(): boolean {
-    clearTimeout(this.#timer)
+    this.#unwatch()
     if (this.#phase === 'running') this.#phase = 'settling'
     return this.#phase === 'settling'
   }
 
-  #end(reason: Error): void {
+  readonly #onBaseAbort = (): void => {
+    const reason: unknown = this.#baseSignal?.reason
+    this.cancel(reason instanceof Error ? reason : new Error(String(reason)))
+  }
+
+  #unwatch(): void {
     clearTimeout(this.#timer)
+    this.#baseSignal?.removeEventListener('abort', this.#onBaseAbort)
+  }
+
+  #end(reason: Error): void {
+    this.#unwatch()
     this.#abort.abort(reason)
     this.#reject(reason)
   }
 
   #watchDeadline(): void {
     const leftMs = this.deadlineMs - this.#clock.nowMs()
+    if (leftMs <= 0) return this.cancel(new Error('context deadline exceeded'))
     this.#timer = setTimeout(
       () =>
         leftMs > LONGEST_TIMER_MS
           ? this.#watchDeadline()
           : this.cancel(new Error('context deadline exceeded')),
-      Math.max(0, Math.min(leftMs, LONGEST_TIMER_MS)),
+      Math.min(leftMs, LONGEST_TIMER_MS),
     )
   }
 }

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { availableParallelism, hostname } from 'node:os'
-import { Broker, LEASE_EXPIRED, LEASE_SEC, type Held } from '../broker/broker.js'
+import { Broker, LEASE_SEC, type Held } from '../broker/broker.js'
 import { GroupBroker } from '../broker/group-broker.js'
 import { Client } from '../client/client.js'
 import { nowSec, systemClock, type Clock } from '../clock.js'
@@ -13,7 +13,15 @@ import { Aggregator, type Aggregate } from './aggregator.js'
 import { pause, within } from './pause.js'
 import { queueOrder } from './queue-order.js'
 import { RunningTask } from './running-task.js'
-import { RevokeTaskError, silentLogger, SkipRetryError, type Handler, type Logger } from './types.js'
+import {
+  fromLevel,
+  LeaseExpiredError,
+  silentLogger,
+  verdictOf,
+  type Handler,
+  type Logger,
+  type LogLevel,
+} from './types.js'
 
 /** Defaults are those of asynq v0.26. Durations in ms. */
 export interface ServerOptions {
@@ -31,11 +39,11 @@ export interface ServerOptions {
   readonly isFailure?: (error: Error) => boolean
   /** How long unfinished tasks may go on at a stop before they are given back. Default 8000. */
   readonly shutdownTimeoutMs?: number
-  /** Between two looks at empty queues. Default 1000: half of it, and a random part of the other half. */
+  /** Between two looks at empty queues. Default 1000: half of it, and a random part of it on top. */
   readonly taskCheckIntervalMs?: number
   /** Between two looks for tasks that are due. Default 5000. */
   readonly delayedTaskCheckIntervalMs?: number
-  /** Between two extensions of leases and publications of the server's state. Default 5000. */
+  /** Between two extensions of leases and publications of the server's state. Default, and at the most, 5000. */
   readonly heartbeatIntervalMs?: number
   /** Between two searches for tasks whose worker died. Default 60,000. */
   readonly recoverIntervalMs?: number
@@ -54,7 +62,16 @@ export interface ServerOptions {
   readonly healthCheckIntervalMs?: number
   /** Called when a handler has ended, with its error, before the outcome is recorded. */
   readonly onProcessed?: (task: TaskMessage, error: Error | null) => void
+  /**
+   * Called for every failure of a task: with the handler's error before the outcome is recorded, with a
+   * LeaseExpiredError when the task was lost.
+   */
+  readonly onError?: (error: Error, task: TaskMessage) => void
+  /** Aborted: every handler is told to stop, and its task fails with the signal's reason. */
+  readonly baseSignal?: AbortSignal
   readonly logger?: Logger
+  /** What is said to the logger. Default `info` and above. */
+  readonly logLevel?: LogLevel
   readonly clock?: Clock
 }
 
@@ -138,7 +155,7 @@ export class Server {
   readonly #awaitingDrained = new Set<() => void>()
   readonly #awaitingIdle = new Set<{ resolve(): void; reject(error: Error): void }>()
 
-  /** @throws {UsageError} no handler, no queue with a weight above 0, or a grace period below 1 s. */
+  /** @throws {UsageError} no handler, no queue with a weight above 0, or an option out of range. */
   constructor(redis: Redis, handler: Handler, options: ServerOptions = {}) {
     if (typeof handler !== 'function') throw new UsageError('a server needs a handler')
     this.#redis = redis
@@ -147,13 +164,17 @@ export class Server {
     this.#groups = new GroupBroker(redis, this.#clock)
     this.#handler = handler
     this.#options = options
-    this.#logger = options.logger ?? silentLogger
+    this.#logger = fromLevel(options.logger ?? silentLogger, options.logLevel ?? 'info')
     const usable = Object.entries(options.queues ?? { default: 1 }).filter(
       ([name, weight]) => name.trim() !== '' && weight > 0,
     )
     if (usable.length === 0) throw new UsageError('a server needs at least one queue with a weight above 0')
     this.#weights = new Map(usable)
     const { concurrency = 0, groupGracePeriodMs = GROUP_GRACE_MS, maxTasks = 1 } = options
+    const { heartbeatIntervalMs = HEARTBEAT_MS } = options
+    if (!(heartbeatIntervalMs > 0 && heartbeatIntervalMs <= HEARTBEAT_MS)) {
+      throw new UsageError('the heartbeat interval must be at most 5s: others count on it')
+    }
     if (!(maxTasks >= 1)) throw new UsageError('the number of tasks to take must be at least 1')
     this.#concurrency = concurrency >= 1 ? Math.floor(concurrency) : availableParallelism()
     if (!(groupGracePeriodMs >= 1000)) throw new UsageError('the grace period of groups must be at least 1s')
@@ -290,7 +311,7 @@ export class Server {
       if (this.#forwarded && this.#asked.size + this.#running.size + this.#settling.size === 0) {
         this.#endIdle(null)
       }
-      await pause(taskCheckIntervalMs * (0.5 + Math.random() / 2), signal)
+      await pause(taskCheckIntervalMs * (0.5 + Math.random()), signal)
     }
   }
 
@@ -318,7 +339,7 @@ export class Server {
         return false
       }
       this.#taken++
-      this.#run(new RunningTask(taken.message, taken.leaseExpirySec, this.#clock))
+      this.#run(new RunningTask(taken.message, taken.leaseExpirySec, this.#clock, this.#options.baseSignal))
       if (this.#allTaken) this.quiet()
       return true
     } catch (error) {
@@ -374,7 +395,7 @@ export class Server {
     if (!task.settle()) return
     const { message } = task
     this.#guarded('onProcessed', undefined, () => this.#options.onProcessed?.(message, failure))
-    if (failure) this.#logger.warn(`task ${message.id} (${message.type}) failed: ${describe(failure)}`)
+    if (failure) this.#reportFailure(failure, message)
     const record = this.#outcome(message, failure)
     await this.#record(task, record, () => {
       this.#running.delete(task)
@@ -383,8 +404,15 @@ export class Server {
     })
   }
 
+  #reportFailure(failure: Error, message: TaskMessage): void {
+    this.#logger.warn(`task ${message.id} (${message.type}) failed: ${describe(failure)}`)
+    this.#guarded('onError', undefined, () => this.#options.onError?.(failure, message))
+  }
+
   async #callHandler(task: RunningTask): Promise<void> {
     const { message } = task
+    // Already over, e.g. because its deadline has passed: the handler is not bothered.
+    task.signal.throwIfAborted()
     await this.#handler(
       { type: message.type, payload: message.payload, headers: message.headers },
       {
@@ -406,9 +434,10 @@ export class Server {
   /** What is to be recorded, decided once, so that every try records the same. */
   #outcome(message: TaskMessage, failure: Error | null): (held: Held) => Promise<void> {
     if (failure === null) return (held) => this.#broker.done(message, held)
-    if (failure instanceof RevokeTaskError) return (held) => this.#broker.remove(message, held)
+    const verdict = verdictOf(failure)
+    if (verdict === 'revoke') return (held) => this.#broker.remove(message, held)
     const error = describe(failure)
-    if (failure instanceof SkipRetryError || message.retried >= message.retry) {
+    if (verdict === 'skip-retry' || message.retried >= message.retry) {
       return (held) => this.#broker.archive(message, error, held)
     }
     const retryAtMs = this.#retryAtMs(message, failure)
@@ -505,8 +534,9 @@ export class Server {
   }
 
   #lose(task: RunningTask): void {
-    this.#logger.error(`task ${task.message.id} of queue ${task.message.queue} lost its lease: leaving it`)
-    task.leave(new Error('the lease was lost'))
+    const lost = new LeaseExpiredError()
+    task.leave(lost)
+    this.#reportFailure(lost, task.message)
   }
 
   async #publishState(): Promise<void> {
@@ -567,7 +597,7 @@ export class Server {
 
   async #recover(queue: string): Promise<void> {
     const cutoffSec = nowSec(this.#clock) - RECOVER_AFTER_SEC
-    const failure = new Error(LEASE_EXPIRED)
+    const failure = new LeaseExpiredError()
     for (const message of await this.#broker.listLeaseExpired(queue, cutoffSec)) {
       this.#logger.warn(`task ${message.id} of queue ${queue} lost its worker: recovering it`)
       try {
@@ -593,7 +623,7 @@ export class Server {
         aggregate,
         rule: {
           maxSize: groupMaxSize,
-          maxDelaySec: Math.floor(groupMaxDelayMs / 1000),
+          maxDelaySec: Math.ceil(groupMaxDelayMs / 1000),
           gracePeriodSec: Math.floor(groupGracePeriodMs / 1000),
         },
       })

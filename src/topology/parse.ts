@@ -292,3 +292,34 @@ function integer(reply: Reply, what: string): number {
     throw new ProtocolError(`the topology cannot be read: ${what} is not a number`)
   return value
 }
+
+/** A slot that is being moved, as the node at one end of the move sees it. */
+export interface OpenSlot {
+  readonly slot: number
+  /** `migrating`: from this node to the peer; `importing`: the other way. */
+  readonly state: 'migrating' | 'importing'
+  readonly peerId: string
+}
+
+/**
+ * What only the node asked knows: its own line of CLUSTER NODES, with its config epoch and the slots it has open
+ * (`[93-<-peer]`, `[77->-peer]`). @throws {ProtocolError} no such line.
+ */
+export function parseOwnLine(reply: Reply): {
+  readonly id: string
+  readonly epoch: number
+  readonly openSlots: readonly OpenSlot[]
+} {
+  for (const line of text(reply).split('\n')) {
+    const [id, , flagText = '', , , , epoch, , ...slotTexts] = line.trim().split(' ')
+    if (!id || !flagText.split(',').includes('myself')) continue
+    const openSlots = slotTexts.flatMap((slotText): OpenSlot[] => {
+      const match = /^\[(\d+)-([<>])-(\w+)\]$/.exec(slotText)
+      if (!match) return []
+      const state = match[2] === '>' ? 'migrating' : 'importing'
+      return [{ slot: Number(match[1]), state, peerId: match[3]! }]
+    })
+    return { id, epoch: Number(epoch), openSlots }
+  }
+  throw new ProtocolError('CLUSTER NODES holds no line of the node asked')
+}

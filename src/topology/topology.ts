@@ -12,19 +12,16 @@ export interface TopologyInit {
 
 /**
  * Builds the slot index. Where two shards claim a slot (a dead master beside the one that replaced it), the shard
- * with a live master wins.
+ * with a live master wins, else the one named first: the last to write its range stays.
  */
 export function createTopology(init: TopologyInit): Topology {
   const index = new Uint16Array(SLOT_COUNT).fill(UNCOVERED)
-  const claim = (live: boolean) =>
-    init.shards.forEach((shard, position) => {
-      if ((shard.master !== null) !== live) return
-      for (const [first, last] of shard.slots) {
-        for (let slot = first; slot <= last; slot++) if (index[slot] === UNCOVERED) index[slot] = position
-      }
-    })
-  claim(true)
-  claim(false)
+  for (const live of [false, true]) {
+    for (const [position, shard] of [...init.shards.entries()].reverse()) {
+      if ((shard.master !== null) !== live) continue
+      for (const [first, last] of shard.slots) index.fill(position, first, last + 1)
+    }
+  }
   return {
     ...init,
     shardOfSlot(slot: Slot): Shard | null {

@@ -85,6 +85,19 @@ onEveryBed('Broker', (redis) => {
     assert.equal(await ask('TTL', keys.pendingKey(Q)), -1)
   })
 
+  it('registers a queue again that was removed meanwhile, within a minute', async () => {
+    const clock = clockAt(1_700_000_000)
+    const client = new Client(redis(), { clock })
+    await client.enqueue({ type: 't' })
+    await ask('SREM', keys.QUEUES_KEY, Q)
+    clock.sec += 59
+    await client.enqueue({ type: 't' })
+    assert.equal(await ask('SCARD', keys.QUEUES_KEY), 0)
+    clock.sec += 1
+    await client.enqueue({ type: 't' })
+    assert.deepEqual(await ask('SMEMBERS', keys.QUEUES_KEY), [Q])
+  })
+
   it('enqueues a batch in one go, an outcome each, the refused among them', async () => {
     const client = new Client(redis())
     await add({ id: 'taken' })
@@ -390,8 +403,8 @@ onEveryBed('Broker', (redis) => {
       assert.equal((await at(40).readSet(waited!)).tasks.length, 1)
       assert.deepEqual(await at(40).listGroups(Q), [])
       assert.equal(await at(41).aggregate(Q, 'g', rule), null)
-      assert.equal(await at(41).deleteSet(full!), 2)
-      assert.equal(await at(41).deleteSet(waited!), 1)
+      assert.equal(await at(41).deleteSet(full!, []), 2)
+      assert.equal(await at(41).deleteSet(waited!, []), 1)
       for (let n = 0; n < 3; n++) assert.equal(await ask('EXISTS', keys.taskKey(Q, `g${n}`)), 0)
       assert.equal(await ask('EXISTS', keys.aggregationSetsKey(Q)), 0)
     })
@@ -419,6 +432,23 @@ onEveryBed('Broker', (redis) => {
       ])
       assert.deepEqual(await at(200).listGroups(Q), ['g'])
       assert.equal(await ask('EXISTS', keys.aggregationSetsKey(Q)), 0)
+    })
+
+    it('are not held up by a task that does not decode: it is archived as it is', async () => {
+      await fill([0, 1, 2])
+      await ask('HSET', keys.taskKey(Q, 'g1'), 'msg', Buffer.from('0a05ab', 'hex'))
+      await ask('DEL', keys.taskKey(Q, 'g2'))
+      const set = await at(70).aggregate(Q, 'g', rule)
+      const { tasks, archivedIds } = await at(70).readSet(set!)
+      assert.deepEqual([tasks.map(({ id }) => id), archivedIds], [['g0'], ['g1']])
+      assert.deepEqual(await ask('ZRANGE', keys.archivedKey(Q), 0, -1, 'WITHSCORES'), [
+        'g1',
+        String(start + 70),
+      ])
+      assert.equal(await ask('HGET', keys.taskKey(Q, 'g1'), 'state'), 'archived')
+      await at(70).deleteSet(set!, tasks)
+      assert.equal(await ask('EXISTS', keys.taskKey(Q, 'g1')), 1)
+      assert.equal(await ask('EXISTS', keys.taskKey(Q, 'g0')), 0)
     })
 
     it('may have colons in their names', async () => {

@@ -419,7 +419,7 @@ describe('doctor', () => {
       while (!stop) {
         await broker.forward(QUEUE)
         const set = await groups.aggregate(QUEUE, 'g', { maxSize: 3, maxDelaySec: 0, gracePeriodSec: 60 })
-        if (set) await groups.deleteSet(set)
+        if (set) await groups.deleteSet(set, (await groups.readSet(set)).tasks)
       }
     }
     await client.enqueueMany(

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { Broker } from '../../src/broker/broker.js'
+import { GroupBroker } from '../../src/broker/group-broker.js'
 import { Client } from '../../src/client/client.js'
 import {
   ProtocolError,
@@ -10,26 +11,27 @@ import {
   TaskNotFoundError,
   TaskStateError,
   UnavailableError,
+  UsageError,
   type AsynqError,
 } from '../../src/errors.js'
 import { Inspector } from '../../src/inspector/inspector.js'
 import { openRedis } from '../../src/redis/connect.js'
 import * as keys from '../../src/wire/keys.js'
 import { countingRedis } from '../support/counting.js'
-import { useOwnCluster, useSharedCluster } from '../support/servers.js'
+import { onEveryBed } from '../support/beds.js'
+import { useOwnCluster } from '../support/servers.js'
 
-describe('Inspector changes', () => {
-  const cluster = useSharedCluster()
+onEveryBed('Inspector changes', (redis) => {
   let client: Client
   let broker: Broker
   let inspector: Inspector
   beforeEach(() => {
-    client = new Client(cluster().redis)
-    broker = new Broker(cluster().redis)
-    inspector = new Inspector(cluster().redis)
+    client = new Client(redis())
+    broker = new Broker(redis())
+    inspector = new Inspector(redis())
   })
   const ask = (key: string, command: string, ...args: (string | number | Buffer)[]) =>
-    cluster().redis.send({ key, args: [command, key, ...args] })
+    redis().send({ key, args: [command, key, ...args] })
   const rejects = (work: Promise<unknown>, type: new (...args: never[]) => AsynqError, code: string) =>
     assert.rejects(work, (error: AsynqError) => {
       assert.ok(error instanceof type, `${error.name}: ${error.message}`)
@@ -55,6 +57,11 @@ describe('Inspector changes', () => {
     await rejects(inspector.run('q', 'pending'), TaskStateError, 'PRECONDITION')
     await rejects(inspector.delete('q', 'active'), TaskStateError, 'PRECONDITION')
     await rejects(inspector.changeAll('run', 'none', 'retry'), QueueNotFoundError, 'NOT_FOUND')
+    await rejects(inspector.changeAll('run', 'q', 'pending'), UsageError, 'USAGE')
+    await rejects(inspector.changeAll('run', 'q', 'aggregating'), UsageError, 'USAGE')
+    await rejects(inspector.list('q', 'aggregating'), UsageError, 'USAGE')
+    await rejects(inspector.list('q', 'pending', { page: 0 }), UsageError, 'USAGE')
+    await rejects(inspector.enqueueEvents('e', { size: 0.5 }), UsageError, 'USAGE')
   })
 
   it('changes tasks by a list of ids in two round trips, with an outcome for each', async () => {
@@ -62,9 +69,9 @@ describe('Inspector changes', () => {
     const tasks = queues.flatMap((queue) => ['a', 'b'].map((id) => ({ queue, id })))
     for (const verb of ['archive', 'run', 'delete'] as const) {
       await client.enqueueMany(tasks.map((task) => ({ type: 't', ...task, processInMs: 60_000 })))
-      const { redis, pipelines } = countingRedis(cluster().redis)
+      const { redis: counted, pipelines } = countingRedis(redis())
       const missing = { queue: 'one', id: 'none' }
-      const changes = await new Inspector(redis).changeTasks(verb, [...tasks, missing])
+      const changes = await new Inspector(counted).changeTasks(verb, [...tasks, missing])
       assert.deepEqual(
         changes.slice(0, -1),
         tasks.map((task) => ({ ...task, from: 'scheduled', error: null })),
@@ -114,9 +121,22 @@ describe('Inspector changes', () => {
     await ask(keys.archivedKey('q'), 'ZADD', 1, 'lost')
     await inspector.removeQueue('q', { force: true })
     assert.deepEqual(await inspector.queues(), [])
-    const slot = inspector.clusterKeySlot('q')
-    const [master] = await inspector.clusterNodes('q')
-    assert.equal(await cluster().command(master!.address, 'CLUSTER', 'COUNTKEYSINSLOT', slot), 0)
+    for (const address of await redis().masterAddresses()) {
+      assert.deepEqual(await redis().sendTo(address, ['KEYS', '*']), [])
+    }
+  })
+
+  it('removes no queue while tasks of it are being aggregated, and all of it once they are given up', async () => {
+    await client.enqueueMany(['a', 'b'].map((id) => ({ type: 't', queue: 'q', id, group: 'g' })))
+    const rule = { maxSize: 2, maxDelaySec: 0, gracePeriodSec: 60 }
+    const set = await new GroupBroker(redis()).aggregate('q', 'g', rule)
+    await rejects(inspector.removeQueue('q', { force: true }), QueueNotEmptyError, 'PRECONDITION')
+    await rejects(inspector.removeQueue('q', { force: false }), QueueNotEmptyError, 'PRECONDITION')
+    await ask(keys.aggregationSetsKey('q'), 'ZADD', 1, keys.aggregationSetKey('q', 'g', set!.setId))
+    await inspector.removeQueue('q', { force: true })
+    for (const address of await redis().masterAddresses()) {
+      assert.deepEqual(await redis().sendTo(address, ['KEYS', '*']), [])
+    }
   })
 
   it('changes every task exactly once while workers take some of them and damage stands in the way', async function () {

@@ -199,7 +199,9 @@ describe('Inspector', () => {
     }
   })
 
-  it('shows all of it on the command line', async () => {
+  it('shows all of it on the command line', async function () {
+    // Some forty runs of the binary.
+    this.timeout(120_000)
     await oneOfEach()
     const env = { ASYNQ_CLUSTER_ADDRS: cluster().addrs }
     const run = async (code: number, ...args: string[]) => {

@@ -1,5 +1,9 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Client } from '../../src/client/client.js'
 import {
   parseLoadedNodes,
   predictRebalance,
@@ -8,6 +12,9 @@ import {
   type SlotMove,
 } from '../../src/plan/predict.js'
 import { formatRanges, ownersOf, rangesOf } from '../../src/plan/snapshot.js'
+import { queueSlot } from '../../src/wire/slot.js'
+import { runCli, runOnTerminal } from '../support/run-cli.js'
+import { assertSchema } from '../support/schema.js'
 import { useOwnCluster, useSharedCluster } from '../support/servers.js'
 import { waitFor } from '../support/wait-for.js'
 
@@ -165,7 +172,9 @@ describe('predicting redis-cli --cluster', function () {
         if (predicted.shortfall > 0) short++
       }
     }
-    process.stdout.write(`      ${compared} reshards compared, ${short} move fewer slots than asked\n`)
+    process.stdout.write(
+      `      ${LAYOUTS} of ${LAYOUTS} layouts agreed slot for slot, in ${compared} reshards; ${short} of these move fewer slots than asked\n`,
+    )
   })
 
   it('rebalance: the counts and the pairs of nodes, in order', async () => {
@@ -307,6 +316,98 @@ describe('predicting redis-cli --cluster with replicas', () => {
         'NOT_A_MASTER',
       )
       assert.deepEqual(await redisCliPlan(entry, 'all', replica, 7), [])
+    }
+  })
+})
+
+describe('asynq reshard predict, further', () => {
+  const cluster = useSharedCluster()
+
+  interface Document {
+    readonly moves: readonly SlotMove[]
+    readonly queues: readonly { readonly queue: string; readonly keys: number; readonly bytes: number }[]
+    readonly keys: number
+    readonly bytes: number | null
+    readonly entry: string
+    readonly refused?: { readonly code: string }
+  }
+
+  async function predicted(args: readonly string[], env: Readonly<Record<string, string>> = {}) {
+    const { code, stdout, stderr } = await runCli(['reshard', 'predict', '--json', ...args], { env })
+    assert.equal(code, 0, stderr)
+    const document = JSON.parse(stdout) as Document
+    assertSchema(document, 'predict/v1')
+    return { document, stderr }
+  }
+
+  it('takes a pasted command, online and on a snapshot, and comes to the same as flags and as redis-cli', async () => {
+    const { addrs, servers, redis } = cluster()
+    const env = { ASYNQ_CLUSTER_ADDRS: addrs }
+    const queue = Array.from({ length: 200_000 }, (_, n) => `q${n}`).find(
+      (name) => queueSlot(name).slot === 1,
+    )!
+    await new Client(redis).enqueueMany(
+      Array.from({ length: 30 }, () => ({ type: 't', queue, payload: Buffer.from('{}') })),
+    )
+    const entry = servers[1]!.address
+    const masters = parseLoadedNodes(String(await cluster().command(entry, 'CLUSTER', 'NODES'))).masters
+    const [from, to] = [
+      masters.find(({ slots }) => slots[0] === 0)!.id,
+      masters.find(({ slots }) => slots[0]! > 0)!.id,
+    ]
+    const pasted = ['redis-cli', '-a', 'hunter2', '--cluster', 'reshard', entry, '--cluster-from', from]
+    pasted.push('--cluster-to', to, '--cluster-slots', '9', '--cluster-yes')
+
+    // Without addresses the prediction goes where the command would.
+    const { document, stderr } = await predicted(['--', ...pasted])
+    assert.doesNotMatch(JSON.stringify(document) + stderr, /hunter2/)
+    assert.deepEqual(
+      document.moves.map((move) => `${move.slot} ${move.from}`),
+      await redisCliPlan(entry, from, to, 9),
+    )
+    assert.deepEqual(
+      document.queues.map((one) => [one.queue, one.keys, one.bytes === document.bytes]),
+      [[queue, 31, true]],
+    )
+    const flags = ['--from', from, '--to', to, '--slots', '9', '--entry', entry, '--rule', 'auto']
+    assert.deepEqual((await predicted(flags, env)).document, document)
+
+    const folder = mkdtempSync(join(tmpdir(), 'asynq-predict-'))
+    try {
+      const snapshot = join(folder, 'cluster.json')
+      await runCli(['cluster', 'snapshot', '--out', snapshot], { env })
+      assert.deepEqual((await predicted(['--snapshot', snapshot, '--', ...pasted])).document, document)
+      const { document: rebalance } = await predicted([
+        '--snapshot',
+        snapshot,
+        '--',
+        ...['valkey-cli', '--cluster', 'rebalance', entry, '--cluster-weight', `${to}=2`],
+      ])
+      const live = await predicted(['--rebalance', '--weight', `${to}=2`, '--entry', entry], env)
+      assert.deepEqual(rebalance, live.document)
+      assert.ok(rebalance.moves.length > 0)
+    } finally {
+      rmSync(folder, { recursive: true, force: true })
+    }
+  })
+
+  it('fits 60 columns, and refuses what is no command of redis-cli', async () => {
+    const { addrs } = cluster()
+    const to = (await cluster().redis.masterAddresses())[0]!
+    const { stdout } = await runOnTerminal(60, [
+      ...['reshard', 'predict', '--from', 'all', '--to', to, '--slots', '4', '--cluster_addrs', addrs],
+    ])
+    for (const line of stdout.replace(/\u001b\[[0-9;]*m/g, '').split(/\r?\n/))
+      if (/[│─]/.test(line)) assert.ok(line.length <= 60, line)
+    for (const line of [
+      ['rm', '-rf', '/'],
+      ['redis-cli', '--cluster', 'check', '127.0.0.1:1'],
+      ['redis-cli', '--cluster', 'reshard', '127.0.0.1:1', '--cluster-from', 'all'],
+      ['redis-cli', '--cluster', 'rebalance', '127.0.0.1:1', '--nonsense'],
+    ]) {
+      const { code, stderr } = await runCli(['reshard', 'predict', '--', ...line])
+      assert.equal(code, 2, stderr)
+      assert.equal(stderr.trim().split('\n').length, 1, stderr)
     }
   })
 })

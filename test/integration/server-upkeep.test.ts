@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { AsyncLocalStorage } from 'node:async_hooks'
 import { Broker } from '../../src/broker/broker.js'
 import { Client, type NewTask } from '../../src/client/client.js'
 import { PreconditionError, UnavailableError, UsageError } from '../../src/errors.js'
@@ -6,7 +7,8 @@ import { openRedis } from '../../src/redis/connect.js'
 import type { Redis } from '../../src/redis/types.js'
 import { Inspector } from '../../src/inspector/inspector.js'
 import { Server, type ServerOptions } from '../../src/server/server.js'
-import { RevokeTaskError, type Handler } from '../../src/server/types.js'
+import type * as ServerTypes from '../../src/server/types.js'
+import { RevokeTaskError, SkipRetryError, type Handler } from '../../src/server/types.js'
 import * as keys from '../../src/wire/keys.js'
 import { decodeServerInfo, decodeWorkerInfo } from '../../src/wire/messages.js'
 import { decodeTaskMessage } from '../../src/wire/task-message.js'
@@ -120,7 +122,7 @@ describe('Server upkeep', () => {
     const before = await lease('kept')
     await ask(keys.leaseKey(Q), 'ZADD', before + 1000, 'taken')
     await waitFor(() => reasons.length === 1, { what: 'the loss to be noticed' })
-    assert.deepEqual(reasons, ['taken: the lease was lost'])
+    assert.deepEqual(reasons, ['taken: asynq: task lease expired'])
     await waitFor(() => late.length === 1, { what: 'the late result to be refused' })
     await waitFor(async () => (await lease('kept')) > before, { what: 'the lease to be extended' })
     // Nothing was written about the lost one.
@@ -129,6 +131,100 @@ describe('Server upkeep', () => {
     assert.equal(await ask(keys.taskKey(Q, 'taken'), 'HEXISTS', 'result'), 0)
     await server.stop()
     assert.deepEqual(((await ask(keys.pendingKey(Q), 'LRANGE', 0, -1)) as Buffer[]).map(String), ['kept'])
+  })
+
+  it('reports each failure once, a lost lease among them, before the outcome is recorded', async () => {
+    await enqueue({ id: 'fails', maxRetry: 0 })
+    await enqueue({ id: 'lost' })
+    const reports: string[] = []
+    await serve(
+      (task, context) => {
+        if (context.id === 'fails') throw new Error('boom')
+        return untilAborted(task, context)
+      },
+      { concurrency: 2, onError: (error, { id }) => reports.push(`${id}: ${error.name}: ${error.message}`) },
+    )
+    await waitFor(async () => (await ask(keys.archivedKey(Q), 'ZCARD')) === 1, { what: 'the failure' })
+    await ask(keys.leaseKey(Q), 'ZADD', Math.floor(Date.now() / 1000) + 1000, 'lost')
+    await waitFor(() => reports.length === 2, { what: 'both reports' })
+    assert.deepEqual(reports, ['fails: Error: boom', 'lost: LeaseExpiredError: asynq: task lease expired'])
+  })
+
+  it('heeds skip and revoke as causes of other errors, and from another copy of the package', async () => {
+    const other = (await import(`../../src/server/types.js?copy=${Math.random()}`)) as typeof ServerTypes
+    const failures: Readonly<Record<string, () => Error>> = {
+      skipped: () => new Error('wrapped', { cause: new Error('again', { cause: new SkipRetryError('no') }) }),
+      foreign: () => new other.SkipRetryError('no'),
+      revoked: () => new Error('wrapped', { cause: new other.RevokeTaskError() }),
+    }
+    assert.ok(!(failures['foreign']!() instanceof SkipRetryError), 'it is another class')
+    for (const id of Object.keys(failures)) await enqueue({ id })
+    await serve((_task, { id }) => {
+      throw failures[id]!()
+    })
+    await waitFor(async () => (await ask(keys.processedTotalKey(Q), 'GET'))?.toString() === '3', {
+      what: 'three outcomes',
+    })
+    const archived = ((await ask(keys.archivedKey(Q), 'ZRANGE', 0, -1)) as Buffer[]).map(String)
+    assert.deepEqual(archived.sort(), ['foreign', 'skipped'])
+    assert.equal(await ask(keys.taskKey(Q, 'revoked'), 'EXISTS'), 0)
+  })
+
+  it('tells handlers to stop when the base signal is aborted, and gives them the context of its start', async () => {
+    const scope = new AsyncLocalStorage<string>()
+    const base = new AbortController()
+    const scopes: (string | undefined)[] = []
+    await enqueue({ id: 'running' })
+    const server = make(
+      (task, context) => {
+        scopes.push(scope.getStore())
+        return untilAborted(task, context)
+      },
+      { baseSignal: base.signal },
+    )
+    await scope.run('of the start', () => server.start())
+    await waitFor(() => server.activeCount === 1, { what: 'the task to run' })
+    base.abort(new Error('maintenance'))
+    await waitFor(async () => (await ask(keys.retryKey(Q), 'ZCARD')) === 1, { what: 'the task to fail' })
+    assert.equal((await stored('running')).errorMsg, 'maintenance')
+    assert.deepEqual(scopes, ['of the start'])
+  })
+
+  it('fails a task whose deadline has passed without calling its handler', async () => {
+    await enqueue({ id: 'late', deadlineMs: Date.now() - 60_000, maxRetry: 0 })
+    let calls = 0
+    await serve(() => void calls++)
+    await waitFor(async () => (await ask(keys.archivedKey(Q), 'ZCARD')) === 1, { what: 'the failure' })
+    assert.equal((await stored('late')).errorMsg, 'context deadline exceeded')
+    assert.equal(calls, 0)
+  })
+
+  it('takes so many tasks as it is told to, and says when it is drained', async () => {
+    for (let n = 0; n < 10; n++) await enqueue({ id: `t${n}` })
+    let handled = 0
+    const server = make(() => void handled++, { maxTasks: 4, concurrency: 3 })
+    const drained = server.untilDrained()
+    await server.start()
+    await drained
+    assert.deepEqual([handled, server.takenCount, server.state], [4, 4, 'stopped'])
+    await server.stop()
+    assert.equal(await ask(keys.pendingKey(Q), 'LLEN'), 6)
+  })
+
+  it('says to its logger what is of its level or above', async () => {
+    const lines: string[] = []
+    const at = (level: string) => (message: string) => void lines.push(`${level}: ${message}`)
+    const logger = { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') }
+    await enqueue({ id: 'fails' })
+    const server = await serve(
+      () => {
+        throw new Error('boom')
+      },
+      { logger, logLevel: 'warn' },
+    )
+    await waitFor(() => lines.length > 0, { what: 'a line' })
+    await server.stop()
+    assert.deepEqual(lines, ['warn: task fails (t) failed: boom'])
   })
 
   it('removes a revoked task although it has a retention', async () => {

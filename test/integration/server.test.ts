@@ -1,24 +1,26 @@
 import assert from 'node:assert/strict'
 import { Broker } from '../../src/broker/broker.js'
 import { Client } from '../../src/client/client.js'
+import { Inspector } from '../../src/inspector/inspector.js'
 import { Server, type ServerOptions } from '../../src/server/server.js'
 import { RevokeTaskError, SkipRetryError, type Handler } from '../../src/server/types.js'
 import * as keys from '../../src/wire/keys.js'
 import { decodeTaskMessage } from '../../src/wire/task-message.js'
+import { onEveryBed } from '../support/beds.js'
 import { runCli } from '../support/run-cli.js'
 import { useSharedCluster } from '../support/servers.js'
+
 import { waitFor } from '../support/wait-for.js'
 
-describe('Server', () => {
-  const cluster = useSharedCluster()
+onEveryBed('Server', (redis) => {
   const ask = async (key: string, command: string, ...args: (string | number)[]) =>
-    cluster().redis.send({ key, args: [command, key, ...args] })
+    redis().send({ key, args: [command, key, ...args] })
   const running: Server[] = []
   afterEach(async () => {
     await Promise.all(running.splice(0).map((server) => server.stop()))
   })
   const serve = async (handler: Handler, options: ServerOptions = {}) => {
-    const server = new Server(cluster().redis, handler, {
+    const server = new Server(redis(), handler, {
       taskCheckIntervalMs: 20,
       delayedTaskCheckIntervalMs: 50,
       ...options,
@@ -28,12 +30,12 @@ describe('Server', () => {
     return server
   }
   const enqueue = (task: Partial<Parameters<Client['enqueue']>[0]>) =>
-    new Client(cluster().redis).enqueue({ type: 't', ...task })
+    new Client(redis()).enqueue({ type: 't', ...task })
   const stored = async (id: string) =>
     decodeTaskMessage((await ask(keys.taskKey('default', id), 'HGET', 'msg')) as Buffer)
 
   it('processes each of many tasks of several queues once, never more than the concurrency at a time', async () => {
-    const client = new Client(cluster().redis)
+    const client = new Client(redis())
     const queues = ['notifications', 'webhooks', 'images']
     const tasks = Array.from({ length: 300 }, (_, n) => ({ type: 't', id: `id-${n}`, queue: queues[n % 3]! }))
     await client.enqueueMany(tasks)
@@ -159,8 +161,40 @@ describe('Server', () => {
     ])
   })
 
-  it('shows itself while it runs, on the command line too', async () => {
-    const server = await serve(() => undefined, { queues: { b: 1, a: 6 }, concurrency: 3 })
+  it('hears that a task is to be canceled', async () => {
+    await enqueue({ id: 'endless' })
+    const server = await serve(
+      (_task, { signal }) =>
+        new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error))),
+      { retryDelayMs: () => 3_600_000 },
+    )
+    await waitFor(() => server.activeCount === 1, { what: 'the task to run' })
+    await new Inspector(redis()).cancel('endless')
+    await waitFor(async () => (await ask(keys.retryKey('default'), 'ZCARD')) === 1, {
+      what: 'the task to fail',
+    })
+    assert.equal((await stored('endless')).errorMsg, 'context canceled')
+  })
+
+  it('recovers a task whose worker died', async () => {
+    await enqueue({ id: 'orphan' })
+    await new Broker(redis()).dequeue(['default'])
+    await ask(keys.leaseKey('default'), 'ZADD', Math.floor(Date.now() / 1000) - 60, 'orphan')
+    await serve(() => undefined, { retryDelayMs: () => 3_600_000 })
+    await waitFor(async () => (await ask(keys.retryKey('default'), 'ZCARD')) === 1, { what: 'the recovery' })
+    assert.match((await stored('orphan')).errorMsg, /lease expired/)
+  })
+})
+
+describe('Server on the command line', () => {
+  const cluster = useSharedCluster()
+
+  let server: Server
+  afterEach(() => server.stop())
+
+  it('shows itself while it runs', async () => {
+    server = new Server(cluster().redis, () => undefined, { queues: { b: 1, a: 6 }, concurrency: 3 })
+    await server.start()
     const list = () => runCli(['server', 'ls', '--cluster_addrs', cluster().addrs, '--no-header'])
     assert.match(
       (await list()).stdout,
@@ -169,14 +203,5 @@ describe('Server', () => {
     await server.stop()
     const { code, stdout } = await list()
     assert.deepEqual([code, stdout], [0, ''])
-  })
-
-  it('recovers a task whose worker died', async () => {
-    await enqueue({ id: 'orphan' })
-    await new Broker(cluster().redis).dequeue(['default'])
-    await ask(keys.leaseKey('default'), 'ZADD', Math.floor(Date.now() / 1000) - 60, 'orphan')
-    await serve(() => undefined, { retryDelayMs: () => 3_600_000 })
-    await waitFor(async () => (await ask(keys.retryKey('default'), 'ZCARD')) === 1, { what: 'the recovery' })
-    assert.match((await stored('orphan')).errorMsg, /lease expired/)
   })
 })

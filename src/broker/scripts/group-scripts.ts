@@ -32,15 +32,31 @@ export const aggregateScript: Script<
   decode: outcomes('aggregate', { 1: 'moved', 0: 'not-yet' }),
 }
 
-export const deleteAggregationSetScript: Script<AggregationSet, number> = {
+export const archiveFromSetScript: Script<
+  AggregationSet & { readonly id: string; readonly nowSec: number },
+  'archived' | 'not-there'
+> = {
+  name: 'archive-from-set',
+  encode: ({ queue, group, setId, id, nowSec }) => ({
+    keys: [keys.taskKey(queue, id), keys.aggregationSetKey(queue, group, setId), keys.archivedKey(queue)],
+    args: [id, nowSec],
+  }),
+  decode: outcomes('archive-from-set', { 1: 'archived', 0: 'not-there' }),
+}
+
+export const deleteAggregationSetScript: Script<
+  AggregationSet & { readonly locks: readonly { readonly key: string; readonly id: string }[] },
+  number
+> = {
   name: 'delete-aggregation-set',
-  encode: ({ queue, group, setId }) => ({
+  encode: ({ queue, group, setId, locks }) => ({
     keys: [
       keys.aggregationSetKey(queue, group, setId),
       keys.aggregationSetsKey(queue),
       keys.slotFenceKey(queue),
+      ...locks.map(({ key }) => key),
     ],
-    args: [keys.taskKeyPrefix(queue)],
+    args: [keys.taskKeyPrefix(queue), ...locks.map(({ id }) => id)],
   }),
   decode: count('delete-aggregation-set'),
 }

@@ -92,6 +92,7 @@ export const removeQueueScript: Script<
       keys.archivedKey(queue),
       keys.completedKey(queue),
       keys.groupsKey(queue),
+      keys.aggregationSetsKey(queue),
       ...otherKeys,
     ],
     args: [],

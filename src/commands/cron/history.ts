@@ -1,5 +1,6 @@
 import { Flags } from '@oclif/core'
 import { BaseCommand } from '../../cli/base-command.js'
+import { isoOfNs } from '../../cli/iso-time.js'
 import { UsageError } from '../../errors.js'
 import { Inspector } from '../../inspector/inspector.js'
 import { readHistories } from '../../operations/periodic-tasks.js'
@@ -20,6 +21,7 @@ export default class CronHistory extends BaseCommand {
   ]
   static override strict = false
   static override impact = 'read' as const
+  static override watchable = true
   static override flags = {
     page: Flags.integer({ description: 'page, from 1', default: 1, min: 1 }),
     size: Flags.integer({ description: 'times on a page', default: 30, min: 1, max: 1000 }),
@@ -34,8 +36,7 @@ export default class CronHistory extends BaseCommand {
       events.map(({ taskId, enqueueTimeNs }): Row => ({
         entry: id,
         taskId,
-        enqueuedAt:
-          enqueueTimeNs === null ? null : new Date(Number(enqueueTimeNs / 1_000_000n)).toISOString(),
+        enqueuedAt: isoOfNs(enqueueTimeNs),
       })),
     )
     await this.printListing<Row>({
@@ -43,7 +44,7 @@ export default class CronHistory extends BaseCommand {
       columns: [
         { key: 'entry', title: 'EntryID', value: ({ entry }) => entry, wide: ids.length === 1 },
         { key: 'taskId', title: 'TaskID', value: ({ taskId }) => taskId },
-        { key: 'enqueuedAt', title: 'EnqueuedAt', value: ({ enqueuedAt }) => enqueuedAt },
+        { key: 'enqueuedAt', title: 'EnqueuedAt', value: ({ enqueuedAt }) => enqueuedAt, unit: 'time' },
       ],
       document: (selected) => ({
         schema: 'asynq/cron-history/v1',

@@ -1,5 +1,5 @@
 import { BaseCommand } from '../../cli/base-command.js'
-import { formatRelative } from '../../units.js'
+import { isoOfNs } from '../../cli/iso-time.js'
 import { Inspector, type LiveSchedulerEntry } from '../../inspector/inspector.js'
 import { payloadDocument, payloadText } from '../../render/payload.js'
 
@@ -8,15 +8,13 @@ export default class CronLs extends BaseCommand {
   static override hiddenAliases = ['cron:list']
   static override examples = ['<%= config.bin %> cron ls', '<%= config.bin %> cron ls --cluster --json']
   static override impact = 'read' as const
+  static override watchable = true
 
   protected async execute(): Promise<void> {
     const entries = await this.withRedis((redis) => new Inspector(redis).schedulerEntries())
     if (entries.length === 0 && !this.json) return this.note('No scheduler entries')
-    const nowMs = Date.now()
-    const next = ({ entry }: LiveSchedulerEntry) => toMs(entry.nextEnqueueTimeNs)
-    const previous = ({ entry }: LiveSchedulerEntry) => toMs(entry.prevEnqueueTimeNs)
-    const text = (ms: number | null, brief: boolean) =>
-      ms === null ? 'N/A' : brief ? formatRelative(ms, nowMs) : iso(ms)!
+    const next = ({ entry }: LiveSchedulerEntry) => isoOfNs(entry.nextEnqueueTimeNs)
+    const previous = ({ entry }: LiveSchedulerEntry) => isoOfNs(entry.prevEnqueueTimeNs)
     await this.printListing<LiveSchedulerEntry>({
       rows: entries,
       columns: [
@@ -30,18 +28,8 @@ export default class CronLs extends BaseCommand {
           text: ({ entry }, brief) => payloadText(entry.taskPayload, brief).replaceAll('\n', ' '),
         },
         { key: 'options', title: 'Options', value: ({ entry }) => entry.enqueueOptions.join(', ') },
-        {
-          key: 'next',
-          title: 'Next',
-          value: (row) => iso(next(row)),
-          text: (row, brief) => text(next(row), brief),
-        },
-        {
-          key: 'prev',
-          title: 'Prev',
-          value: (row) => iso(previous(row)),
-          text: (row, brief) => text(previous(row), brief),
-        },
+        { key: 'next', title: 'Next', value: next, unit: 'time' },
+        { key: 'prev', title: 'Prev', value: previous, unit: 'time' },
         { key: 'scheduler', title: 'Scheduler', value: ({ schedulerId }) => schedulerId, wide: true },
       ],
       document: (rows) => ({
@@ -52,14 +40,11 @@ export default class CronLs extends BaseCommand {
           type: row.entry.taskType,
           payload: { ...payloadDocument(row.entry.taskPayload), size: row.entry.taskPayload.length },
           options: row.entry.enqueueOptions,
-          next: iso(next(row)),
-          prev: iso(previous(row)),
+          next: next(row),
+          prev: previous(row),
           scheduler: row.schedulerId,
         })),
       }),
     })
   }
 }
-
-const toMs = (ns: bigint | null) => (ns === null ? null : Number(ns / 1_000_000n))
-const iso = (ms: number | null) => (ms === null ? null : new Date(ms).toISOString())

@@ -1,9 +1,10 @@
 import { Flags } from '@oclif/core'
 import { BaseCommand } from '../../cli/base-command.js'
-import { formatRelative } from '../../units.js'
+import { isoOfMs } from '../../cli/iso-time.js'
 import { UsageError } from '../../errors.js'
 import { Inspector } from '../../inspector/inspector.js'
 import { findEntries, forecast, type Forecast } from '../../operations/periodic-tasks.js'
+import { formatRelative } from '../../units.js'
 
 interface Row {
   readonly of: Forecast
@@ -63,7 +64,7 @@ export default class CronNext extends BaseCommand {
           value: ({ of }) => of.entry?.entry.taskType ?? null,
           wide: specs.length > 0,
         },
-        { key: 'time', title: 'Time', value: ({ timeMs }) => new Date(timeMs).toISOString() },
+        { key: 'time', title: 'Time', value: ({ timeMs }) => isoOfMs(timeMs) },
         { key: 'in', title: 'In', value: ({ timeMs }) => formatRelative(timeMs, nowMs) },
       ],
       document: (rows) => ({
@@ -72,7 +73,7 @@ export default class CronNext extends BaseCommand {
           entry: of.entry?.entry.id ?? null,
           spec: of.spec,
           type: of.entry?.entry.taskType ?? null,
-          next: rows.filter((row) => row.of === of).map(({ timeMs }) => new Date(timeMs).toISOString()),
+          next: rows.filter((row) => row.of === of).map(({ timeMs }) => isoOfMs(timeMs)),
         })),
       }),
     })

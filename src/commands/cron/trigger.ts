@@ -22,7 +22,7 @@ export default class CronTrigger extends BaseCommand {
   }
 
   protected async execute(): Promise<void> {
-    const dryRun = this.flags['dry-run'] === true
+    const { dryRun } = this
     await this.withRedis(async (redis) => {
       const [live] = await findEntries(new Inspector(redis), [this.args['entry'] as string])
       const nowMs = Date.now()
@@ -30,15 +30,16 @@ export default class CronTrigger extends BaseCommand {
       if (dryRun) {
         const would = { queue: message.queue, type: message.type, state: placement.state }
         if (this.json) this.printDocument({ schema: 'asynq/enqueue/v1', dryRun: true, tasks: [would] })
-        else process.stdout.write(`Would enqueue ${would.type} to queue ${would.queue} (${would.state})\n`)
+        else this.print(`Would enqueue ${would.type} to queue ${would.queue} (${would.state})\n`)
         return
       }
       const task = await triggerEntry(new Client(redis), new SchedulerRegistry(redis), live!, nowMs)
+      this.affected = 1
       const { id, queue, type, state, processAtMs } = task
       if (this.json) {
         const processAt = new Date(processAtMs).toISOString()
         this.printDocument({ schema: 'asynq/enqueue/v1', tasks: [{ id, queue, type, state, processAt }] })
-      } else process.stdout.write(`Enqueued task ${id} to queue ${queue}\n`)
+      } else this.print(`Enqueued task ${id} to queue ${queue}\n`)
     })
   }
 }

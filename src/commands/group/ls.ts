@@ -1,25 +1,51 @@
 import { Flags } from '@oclif/core'
 import { BaseCommand } from '../../cli/base-command.js'
 import { Inspector } from '../../inspector/inspector.js'
+import { listGroups, type GroupRow } from '../../operations/list-groups.js'
+
+const iso = (ms: number | null) => (ms === null ? null : new Date(ms).toISOString())
 
 export default class GroupLs extends BaseCommand {
-  static override summary = 'List the groups of a queue that have waiting tasks.'
+  static override summary = 'List the groups of queues that have waiting tasks.'
   static override hiddenAliases = ['group:list']
-  static override examples = ['<%= config.bin %> group ls --queue images']
+  static override examples = [
+    '<%= config.bin %> group ls --queue images',
+    "<%= config.bin %> group ls -q '*' -o wide --sort -size",
+  ]
   static override impact = 'read' as const
-  static override flags = { queue: Flags.string({ char: 'q', description: 'queue', required: true }) }
+  static override watchable = true
+  static override flags = {
+    queue: Flags.string({
+      char: 'q',
+      description: 'queue or glob; may be repeated',
+      multiple: true,
+      multipleNonGreedy: true,
+      required: true,
+    }),
+  }
 
   protected async execute(): Promise<void> {
-    const queue = this.flags['queue'] as string
-    const groups = await this.withRedis((redis) => new Inspector(redis).groups(queue))
-    await this.printListing({
-      rows: groups,
+    const rows = await this.withRedis((redis) =>
+      listGroups(redis, new Inspector(redis), this.flags['queue'] as string[]),
+    )
+    await this.printListing<GroupRow>({
+      rows,
       bare: true,
       columns: [
         { key: 'group', title: 'Group', value: ({ group }) => group },
         { key: 'size', title: 'Size', value: ({ size }) => size },
+        { key: 'queue', title: 'Queue', value: ({ queue }) => queue, wide: true },
+        { key: 'oldest', title: 'Oldest', value: ({ oldestMs }) => iso(oldestMs), unit: 'time', wide: true },
       ],
-      document: (rows) => ({ schema: 'asynq/group-list/v1', groups: rows.map((row) => ({ queue, ...row })) }),
+      document: (selected) => ({
+        schema: 'asynq/group-list/v1',
+        groups: selected.map(({ queue, group, size, oldestMs }) => ({
+          queue,
+          group,
+          size,
+          oldest: iso(oldestMs),
+        })),
+      }),
     })
   }
 }

@@ -1,7 +1,21 @@
-import { AsynqError } from '../../errors.js'
-import { listQueues, type NodeRef, type QueueRow } from '../../operations/list-queues.js'
-import type { Column, Listing } from '../../render/listing.js'
+import { Flags } from '@oclif/core'
 import { BaseCommand } from '../../cli/base-command.js'
+import { formatDuration, parseDuration } from '../../units.js'
+import { AsynqError, UsageError } from '../../errors.js'
+import {
+  listQueues,
+  ratesBetween,
+  type NodeRef,
+  type QueueFigures,
+  type QueueListing,
+  type QueueRates,
+  type QueueRow,
+} from '../../operations/list-queues.js'
+import type { Column, Listing } from '../../render/listing.js'
+import type { Redis } from '../../redis/types.js'
+import { pause } from '../../server/pause.js'
+
+type Row = QueueRow & { readonly rates: QueueRates | null }
 
 export default class QueueLs extends BaseCommand {
   static override summary = 'List queues; with --cluster the key slot of each and the nodes that own it.'
@@ -11,69 +25,164 @@ export default class QueueLs extends BaseCommand {
   static override examples = [
     '<%= config.bin %> queue ls --cluster',
     "<%= config.bin %> queue ls 'web*' --cluster -o wide --sort -pending",
+    "<%= config.bin %> queue ls --columns queue,pending,latency,workers --filter 'latency>5m'",
+    '<%= config.bin %> queue ls --rates --watch 5s',
     "<%= config.bin %> queue ls --cluster --json | jq -r '.queues[] | [.queue, .master.address] | @tsv'",
   ]
   static override strict = false
   static override impact = 'read' as const
+  static override watchable = true
+  static override flags = {
+    wide: Flags.boolean({ description: 'read every figure, whatever the format' }),
+    rates: Flags.boolean({
+      description: 'read twice, --interval apart: tasks that come in and are processed a second',
+    }),
+  }
+  /** Under --watch the reading before is the first of two. */
+  readonly #before = new Map<string, QueueFigures>()
 
   protected async execute(): Promise<void> {
-    const { columns, sort, filter } = this.flags as { columns?: string; sort?: string; filter?: string[] }
-    const asked = [columns, sort, ...(filter ?? [])].join(' ')
-    const asksFigures = FIGURES.some(({ key }) => new RegExp(`\\b${key}\\b`).test(asked))
-    const wantsFigures = ['wide', 'csv'].includes(this.format()) || asksFigures
-    const listing = await this.withRedis((redis) =>
-      listQueues(redis, {
-        placement: redis.mode === 'cluster',
-        figures: wantsFigures,
-        patterns: this.rest,
-      }),
-    )
-    await this.printListing(toListing(listing.queues, listing.topology))
+    const asked = this.#asked()
+    const rates = this.flags['rates'] === true || RATES.some(({ key }) => asked.has(key))
+    const figures = rates || FIGURES.some(({ key }) => asked.has(key))
+    const { listing, rows } = await this.withRedis(async (redis) => {
+      if (rates && this.#before.size === 0) {
+        await this.#read(redis, new Set(), true)
+        await pause(this.#intervalMs())
+      }
+      return this.#read(redis, asked, figures)
+    })
+    await this.printListing(toListing(rows, listing, { rates }))
+    for (const warning of listing.warnings) this.note(`Warning: ${warning}`)
     for (const { placement, queue } of listing.queues) {
       if (placement?.note) this.note(`Note: queue "${queue}": ${placement.note}`)
     }
-    const broken = listing.queues.flatMap(({ queue, placement, figures }) => {
-      const problem = placement?.problem ?? (wantsFigures && !figures ? 'its node gave no figures' : null)
+    const broken = rows.flatMap(({ queue, placement, figures: known }) => {
+      const problem = placement?.problem ?? (figures && !known ? 'its node gave no figures' : null)
       return problem === null ? [] : [`"${queue}": ${problem}`]
     })
     if (broken.length > 0) {
-      const counts = `${broken.length} of ${listing.queues.length} queues have a problem`
+      const counts = `${broken.length} of ${rows.length} queues have a problem`
       throw new AsynqError('PARTIAL', `${counts}: ${broken.join('; ')}`)
     }
   }
+
+  async #read(
+    redis: Redis,
+    asked: ReadonlySet<string>,
+    figures: boolean,
+  ): Promise<{ readonly listing: QueueListing; readonly rows: readonly Row[] }> {
+    const cluster = redis.mode === 'cluster'
+    const listing = await listQueues(redis, {
+      placement: cluster,
+      figures,
+      bytes: asked.has('bytes'),
+      keys: cluster && asked.has('keys'),
+      workers: asked.has('workers') || asked.has('oldestActiveMs'),
+      patterns: this.rest,
+    })
+    const rows = listing.queues.map((row): Row => {
+      const before = this.#before.get(row.queue)
+      if (row.figures) this.#before.set(row.queue, row.figures)
+      return { ...row, rates: before && row.figures ? ratesBetween(before, row.figures) : null }
+    })
+    return { listing, rows }
+  }
+
+  /** Keys of the columns that are shown or that rows are picked and sorted by. */
+  #asked(): ReadonlySet<string> {
+    const { columns, sort, filter } = this.flags as { columns?: string; sort?: string; filter?: string[] }
+    const all = this.flags['wide'] === true || ['wide', 'csv'].includes(this.format())
+    const names = [columns, sort, ...(filter ?? []).map((one) => one.split(/[!=<>]/, 1)[0])].join(',')
+    const words = new Set(names.toLowerCase().match(/\w+/g) ?? [])
+    const every = [...FIGURES, ...EXTRAS, ...RATES]
+    const found = every.filter(
+      ({ key, unit }) =>
+        words.has(key.toLowerCase()) ||
+        (unit !== undefined && words.has(key.toLowerCase().slice(0, -unit.length))),
+    )
+    const whole = all && columns === undefined ? [...FIGURES, ...EXTRAS] : []
+    return new Set([...found, ...whole].map(({ key }) => key))
+  }
+
+  #intervalMs(): number {
+    const ms = parseDuration((this.flags['interval'] as string | undefined) ?? '2s', 'interval')
+    if (ms < 100) throw new UsageError('interval: must be at least 100ms')
+    return ms
+  }
 }
 
-const figure = (key: keyof NonNullable<QueueRow['figures']>): Column<QueueRow> => ({
+const title = (key: string) =>
+  key
+    .replace(/Ms$/, '')
+    .replace(/([A-Z])/g, ' $1')
+    .replace(/^\w/, (letter) => letter.toUpperCase())
+
+function figure(key: Exclude<keyof QueueFigures, 'readAtMs'>, unit?: 'ms'): Column<Row> {
+  return {
+    key,
+    title: title(key),
+    value: ({ figures }) => {
+      const value = figures && figures[key]
+      return typeof value === 'bigint' ? value.toString() : value
+    },
+    wide: true,
+    ...(unit && { unit }),
+  }
+}
+
+const extra = (key: keyof QueueRow['extras'], unit?: 'ms' | 'bytes'): Column<Row> => ({
   key,
-  title: key[0]!.toUpperCase() + key.slice(1),
-  value: ({ figures }) => figures && figures[key],
+  title: title(key),
+  value: ({ extras }) => extras[key],
   wide: true,
+  ...(unit && { unit }),
 })
 
-const FIGURES = (
-  [
-    'size',
-    'active',
-    'pending',
-    'aggregating',
-    'scheduled',
-    'retry',
-    'archived',
-    'completed',
-    'paused',
-  ] as const
-).map(figure)
+const FIGURES: readonly Column<Row>[] = [
+  figure('size'),
+  figure('active'),
+  figure('pending'),
+  figure('aggregating'),
+  figure('scheduled'),
+  figure('retry'),
+  figure('archived'),
+  figure('completed'),
+  figure('groups'),
+  figure('latencyMs', 'ms'),
+  figure('processed'),
+  figure('failed'),
+  figure('processedTotal'),
+  figure('failedTotal'),
+  figure('paused'),
+]
+
+const EXTRAS: readonly Column<Row>[] = [
+  extra('oldestActiveMs', 'ms'),
+  extra('keys'),
+  extra('bytes', 'bytes'),
+  extra('workers'),
+]
+
+const RATES: readonly Column<Row>[] = [
+  { key: 'inRate', title: 'In/s', value: ({ rates }) => rates && rates.inRate, wide: true },
+  { key: 'outRate', title: 'Out/s', value: ({ rates }) => rates && rates.outRate, wide: true },
+  {
+    key: 'etaMs',
+    title: 'ETA',
+    value: ({ rates }) => rates && rates.etaMs,
+    unit: 'ms',
+    wide: true,
+  },
+]
 
 function toListing(
-  rows: readonly QueueRow[],
-  topology: Awaited<ReturnType<typeof listQueues>>['topology'],
-): Listing<QueueRow> {
-  const placed: readonly Column<QueueRow>[] = [
-    {
-      key: 'slot',
-      title: 'Cluster KeySlot',
-      value: ({ placement }) => placement?.slot ?? null,
-    },
+  rows: readonly Row[],
+  { topology, warnings }: QueueListing,
+  { rates }: { readonly rates: boolean },
+): Listing<Row> {
+  const placed: readonly Column<Row>[] = [
+    { key: 'slot', title: 'Cluster KeySlot', value: ({ placement }) => placement?.slot ?? null },
     {
       key: 'nodes',
       title: 'Cluster Nodes',
@@ -87,27 +196,43 @@ function toListing(
         return placement.problem === null ? text : [text, `(${placement.problem})`].filter(Boolean).join(' ')
       },
     },
+    { key: 'shard', title: 'Shard', value: ({ placement }) => placement?.shard ?? null, wide: true },
+    {
+      key: 'master',
+      title: 'Master',
+      value: ({ placement }) => placement?.master?.address ?? null,
+      wide: true,
+    },
   ]
+  const rateColumns = rates
+    ? RATES.map((column): Column<Row> => ({ ...column, wide: false, ...(column.unit && { text: etaText }) }))
+    : RATES
+  const pending = FIGURES.find(({ key }) => key === 'pending')!
   return {
     columns: [
       { key: 'queue', title: 'Queue', value: ({ queue }) => queue },
       ...(topology ? placed : []),
-      ...FIGURES,
+      ...FIGURES.map((column) => (rates && column === pending ? { ...column, wide: false } : column)),
+      ...EXTRAS,
+      ...rateColumns,
     ],
     rows,
-    bare: topology === null,
+    bare: topology === null && !rates,
     document: (selected) => ({
       schema: 'asynq/queue-list/v1',
-      queues: selected.map(({ queue, placement, figures }) => ({
+      queues: selected.map(({ queue, placement, figures, extras, rates: flow }) => ({
         queue,
         ...(placement && {
           slot: placement.slot,
+          shard: placement.shard,
           master: placement.master,
           replicas: placement.replicas,
           ...(placement.problem !== null && { problem: placement.problem }),
           ...(placement.note !== null && { note: placement.note }),
         }),
-        ...figures,
+        ...(figures && figuresDocument(figures)),
+        ...(figures && extras),
+        ...flow,
       })),
       ...(topology && {
         topology: {
@@ -117,8 +242,24 @@ function toListing(
           epoch: topology.epoch,
         },
       }),
+      ...(warnings.length > 0 && { warnings }),
     }),
   }
+}
+
+function figuresDocument({ readAtMs: _, ...figures }: QueueFigures) {
+  return {
+    ...figures,
+    processedTotal: figures.processedTotal.toString(),
+    failedTotal: figures.failedTotal.toString(),
+  }
+}
+
+/** `grows` where more comes in than is processed, `never` where as much does. */
+function etaText({ rates }: Row): string {
+  if (!rates) return '-'
+  if (rates.etaMs !== null) return formatDuration(rates.etaMs)
+  return rates.inRate > rates.outRate ? 'grows' : 'never'
 }
 
 function nodeText({ id, address, health }: NodeRef, brief: boolean): string {

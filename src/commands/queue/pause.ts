@@ -1,21 +1,13 @@
-import { BaseCommand } from '../../cli/base-command.js'
-import { forEachItem, reportItems } from '../../cli/results.js'
-import { UsageError } from '../../errors.js'
-import { Inspector } from '../../inspector/inspector.js'
+import { QueueSwitchCommand } from '../../cli/queue-switch-command.js'
 
-export default class QueuePause extends BaseCommand {
+export default class QueuePause extends QueueSwitchCommand {
   static override summary = 'Pause queues: servers take nothing from them until they are resumed.'
-  static override examples = ['<%= config.bin %> queue pause webhooks images --cluster']
+  static override description =
+    'Queues by name or glob. Exit code 5 when one is paused already, unless --idempotent is given.'
+  static override examples = [
+    '<%= config.bin %> queue pause webhooks images --cluster',
+    "<%= config.bin %> queue pause 'web*' --idempotent --yes",
+  ]
   static override strict = false
-  static override impact = 'write' as const
-
-  protected async execute(): Promise<void> {
-    if (this.rest.length === 0) throw new UsageError('name at least one queue')
-    const items = this.rest.map((queue) => ({ queue }))
-    const results = await this.withRedis((redis) => {
-      const inspector = new Inspector(redis)
-      return forEachItem(items, ({ queue }) => inspector.pause(queue))
-    })
-    reportItems(this, results, ({ queue }) => `Successfully paused queue "${queue}"`)
-  }
+  protected readonly verb = 'pause'
 }

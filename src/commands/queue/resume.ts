@@ -1,22 +1,14 @@
-import { BaseCommand } from '../../cli/base-command.js'
-import { forEachItem, reportItems } from '../../cli/results.js'
-import { UsageError } from '../../errors.js'
-import { Inspector } from '../../inspector/inspector.js'
+import { QueueSwitchCommand } from '../../cli/queue-switch-command.js'
 
-export default class QueueResume extends BaseCommand {
+export default class QueueResume extends QueueSwitchCommand {
   static override summary = 'Resume paused queues.'
+  static override description =
+    'Queues by name or glob. Exit code 5 when one is not paused, unless --idempotent is given.'
   static override hiddenAliases = ['queue:unpause']
-  static override examples = ['<%= config.bin %> queue resume webhooks images --cluster']
+  static override examples = [
+    '<%= config.bin %> queue resume webhooks images --cluster',
+    '<%= config.bin %> queue resume --all-queues --idempotent --yes',
+  ]
   static override strict = false
-  static override impact = 'write' as const
-
-  protected async execute(): Promise<void> {
-    if (this.rest.length === 0) throw new UsageError('name at least one queue')
-    const items = this.rest.map((queue) => ({ queue }))
-    const results = await this.withRedis((redis) => {
-      const inspector = new Inspector(redis)
-      return forEachItem(items, ({ queue }) => inspector.resume(queue))
-    })
-    reportItems(this, results, ({ queue }) => `Successfully resumed queue "${queue}"`)
-  }
+  protected readonly verb = 'resume'
 }

@@ -1,36 +1,37 @@
 import { Flags } from '@oclif/core'
-import { BaseCommand } from '../../cli/base-command.js'
+import {
+  installedRule,
+  parseRedisCliLine,
+  parseWeight,
+  type PastedCommand,
+} from '../../cli/redis-cli-line.js'
+import { snapshotFlag, SnapshotCommand } from '../../cli/snapshot-command.js'
 import { UsageError } from '../../errors.js'
 import {
+  predictedRuns,
+  predictOnSnapshot,
   predictRedisCli,
   type PredictedReshard,
+  type PredictedRun,
   type PredictRequest,
 } from '../../operations/predict-reshard.js'
 import type { PredictRule } from '../../plan/predict.js'
+import { parseHostPort } from '../../redis/address.js'
+import type { ConnectionOptions } from '../../redis/types.js'
 
-/** Consecutive slots that go from one node to another. */
-interface Row {
-  readonly first: number
-  readonly last: number
-  readonly from: string
-  readonly to: string
-  readonly keys: number
-  readonly active: number
-  readonly queues: readonly string[]
-}
-
-export default class ReshardPredict extends BaseCommand {
+export default class ReshardPredict extends SnapshotCommand {
   static override summary =
     'Predict which slots and queues redis-cli --cluster reshard or rebalance will move.'
-  static override description = `Changes nothing. Takes the arguments of redis-cli; nodes may also be named by address or by the beginning of their id. redis-cli rounds the share of each source, and so often moves fewer slots than asked; the node it is pointed at (--entry) decides between equal sources.
+  static override description = `Changes nothing. Takes the arguments of redis-cli, or the whole command behind "--"; nodes may also be named by address or by the beginning of their id. redis-cli rounds the share of each source, and so often moves fewer slots than asked; the node it is pointed at (--entry) decides between equal sources.
 
 Where redis-cli would refuse, that is said, and nothing is predicted to move.`
   static override examples = [
     '<%= config.bin %> reshard predict --from all --to 127.0.0.1:7000 --slots 100',
     '<%= config.bin %> reshard predict --rebalance --weight 127.0.0.1:7002=2 --exit-code',
+    '<%= config.bin %> reshard predict -- redis-cli --cluster rebalance 127.0.0.1:7000 --cluster-use-empty-masters',
   ]
+  static override strict = false
   static override impact = 'read' as const
-  static override clusterOnly = true
   static override flags = {
     from: Flags.string({ helpValue: 'all|NODE,...', description: 'masters that give slots' }),
     to: Flags.string({ helpValue: 'NODE', description: 'master that takes them' }),
@@ -39,6 +40,7 @@ Where redis-cli would refuse, that is said, and nothing is predicted to move.`
     weight: Flags.string({
       helpValue: 'NODE=WEIGHT',
       multiple: true,
+      multipleNonGreedy: true,
       description: 'weight of a node, with --rebalance',
     }),
     threshold: Flags.string({ helpValue: 'PERCENT', description: 'with --rebalance [2]' }),
@@ -48,19 +50,33 @@ Where redis-cli would refuse, that is said, and nothing is predicted to move.`
       description: 'node that redis-cli is pointed at [the first address]',
     }),
     rule: Flags.option({
-      description: 'classic is what released redis-cli does',
-      options: ['classic', 'largest-remainder'] as const,
+      description: 'classic is what released redis-cli does; auto looks for one on the PATH',
+      options: ['classic', 'largest-remainder', 'auto'] as const,
       default: 'classic' as const,
     })(),
     'exit-code': Flags.boolean({ description: 'exit with 9 when a queue would move' }),
+    ...snapshotFlag,
   }
 
+  #pasted: PastedCommand | null = null
+
   protected async execute(): Promise<void> {
-    const request = this.#request()
-    const { target } = await this.connectionOptions()
-    const seed = target.kind === 'cluster' ? target.nodes[0]! : null
-    const entry = (this.flags['entry'] as string | undefined) ?? `${seed!.host}:${seed!.port}`
-    const predicted = await this.withRedis((redis) => predictRedisCli(redis, entry, request))
+    const { rule, version } = await this.#rule()
+    if (this.rest.length > 0) {
+      this.#pasted = parseRedisCliLine(this.rest, rule)
+      if (
+        ['from', 'to', 'slots', 'weight', 'threshold', 'entry'].some((flag) => this.flags[flag] !== undefined)
+      )
+        throw new UsageError(
+          'a pasted command says it all: give no --from, --to, --slots, --weight or --entry',
+        )
+    }
+    const request = this.#pasted?.request ?? this.#request(rule)
+    const offline = this.flags['snapshot'] !== undefined
+    const named = this.#pasted?.entry ?? (this.flags['entry'] as string | undefined)
+    const predicted = offline
+      ? await this.#onSnapshot(named, request)
+      : await this.#online(named ?? (await this.#firstAddress()), request)
     const { prediction, impact } = predicted
     await this.#print(predicted)
     if (prediction.refused) this.note(`redis-cli would move nothing: ${prediction.refused.detail}`)
@@ -69,7 +85,8 @@ Where redis-cli would refuse, that is said, and nothing is predicted to move.`
         `redis-cli would move ${prediction.planned} slots, not ${prediction.requested}: it rounds each source's share`,
       )
     }
-    this.note(`Rule: ${prediction.rule}. Entry ${entry} decides between equal sources.`)
+    const seen = version === null ? '' : ` (${version})`
+    this.note(`Rule: ${prediction.rule}${seen}. Entry ${prediction.entry} decides between equal sources.`)
     const names = impact.queues.map(({ queue }) => queue).join(', ')
     this.note(
       `${impact.queues.length} of ${impact.queuesTotal} queues would move${names ? `: ${names}` : ''}`,
@@ -77,7 +94,36 @@ Where redis-cli would refuse, that is said, and nothing is predicted to move.`
     if (this.flags['exit-code'] === true && impact.queues.length > 0) process.exitCode = 9
   }
 
-  #request(): PredictRequest {
+  /** Without addresses of its own, the prediction goes where the pasted command would. */
+  protected override async connectionOptions(): Promise<ConnectionOptions> {
+    const options = await super.connectionOptions()
+    const { cluster_addrs, uri } = await this.settings()
+    if (this.#pasted === null || cluster_addrs !== undefined || uri !== undefined) return options
+    return { ...options, target: { kind: 'cluster', nodes: [parseHostPort(this.#pasted.entry)] } }
+  }
+
+  async #rule(): Promise<{ readonly rule: PredictRule; readonly version: string | null }> {
+    const given = this.flags['rule'] as PredictRule | 'auto'
+    return given === 'auto' ? installedRule() : { rule: given, version: null }
+  }
+
+  async #firstAddress(): Promise<string> {
+    const { target } = await this.connectionOptions()
+    if (target.kind !== 'cluster') throw new UsageError('reshard predict needs the address of a cluster')
+    const [{ host, port }] = target.nodes as readonly [{ host: string; port: number }]
+    return `${host}:${port}`
+  }
+
+  #online(entry: string, request: PredictRequest): Promise<PredictedReshard> {
+    return this.withRedis((redis) => predictRedisCli(redis, entry, request))
+  }
+
+  async #onSnapshot(entry: string | undefined, request: PredictRequest): Promise<PredictedReshard> {
+    const snapshot = await this.snapshot({})
+    return predictOnSnapshot(snapshot, entry ?? snapshot.topology.readFrom, request)
+  }
+
+  #request(rule: PredictRule): PredictRequest {
     const { from, to, slots, weight, threshold } = this.flags as Partial<{
       from: string
       to: string
@@ -90,9 +136,10 @@ Where redis-cli would refuse, that is said, and nothing is predicted to move.`
         throw new UsageError('--weight, --threshold and --use-empty-masters go with --rebalance')
       }
       if (from === undefined || to === undefined || slots === undefined) {
-        throw new UsageError('give --from, --to and --slots, or --rebalance')
+        throw new UsageError(
+          'give --from, --to and --slots, or --rebalance, or a command of redis-cli behind "--"',
+        )
       }
-      const rule = this.flags['rule'] as PredictRule
       return { kind: 'reshard', from: from === 'all' ? 'all' : from.split(','), to, slots, rule }
     }
     if (from !== undefined || to !== undefined || slots !== undefined) {
@@ -100,54 +147,32 @@ Where redis-cli would refuse, that is said, and nothing is predicted to move.`
     }
     const thresholdPercent = Number(threshold ?? 2)
     if (!Number.isFinite(thresholdPercent)) throw new UsageError(`threshold: "${threshold}" is not a number`)
-    const weights = (weight ?? []).map((text) => {
-      const match = /^(.+)=(\d+(?:\.\d+)?)$/.exec(text)
-      if (!match) throw new UsageError(`weight: "${text}" is not NODE=WEIGHT`)
-      return { node: match[1]!, weight: Number(match[2]) }
-    })
     return {
       kind: 'rebalance',
-      weights,
+      weights: (weight ?? []).map(parseWeight),
       thresholdPercent,
       useEmptyMasters: this.flags['use-empty-masters'] === true,
     }
   }
 
-  #print({ prediction, impact, nodes, command, keysOfSlot }: PredictedReshard): Promise<void> {
-    const address = (id: string) => nodes.masters.find((node) => node.id === id)?.address ?? id
-    const rows: Row[] = []
-    for (const { slot, from, to } of prediction.moves) {
-      const queues = impact.queues.filter((queue) => queue.slot === slot)
-      const add = {
-        keys: keysOfSlot.get(slot) ?? 0,
-        active: queues.reduce((sum, { active }) => sum + active, 0),
-        queues: queues.map(({ queue }) => queue),
-      }
-      const last = rows.at(-1)
-      if (last && last.last + 1 === slot && last.from === from && last.to === to) {
-        rows[rows.length - 1] = {
-          ...last,
-          last: slot,
-          keys: last.keys + add.keys,
-          active: last.active + add.active,
-          queues: [...last.queues, ...add.queues],
-        }
-      } else rows.push({ first: slot, last: slot, from, to, ...add })
-    }
-    return this.printListing<Row>({
-      rows,
+  #print(predicted: PredictedReshard): Promise<void> {
+    const { prediction, impact, command } = predicted
+    return this.printListing<PredictedRun>({
+      rows: predictedRuns(predicted),
       columns: [
         {
           key: 'slots',
           title: 'Slots',
-          value: ({ first, last }) => (first === last ? `${first}` : `${first}-${last}`),
+          value: ({ slots: [first, last] }) => (first === last ? `${first}` : `${first}-${last}`),
         },
-        { key: 'from', title: 'From', value: ({ from }) => address(from) },
-        { key: 'to', title: 'To', value: ({ to }) => address(to) },
+        { key: 'from', title: 'From', value: ({ from }) => from },
+        { key: 'to', title: 'To', value: ({ to }) => to },
         { key: 'keys', title: 'Keys', value: ({ keys }) => keys },
+        { key: 'bytes', title: 'Bytes', value: ({ bytes }) => bytes, unit: 'bytes' },
         { key: 'active', title: 'Active', value: ({ active }) => active },
         { key: 'queues', title: 'Queues', value: ({ queues }) => queues.join(' ') || null },
       ],
+      rowsKey: 'moves',
       document: () => ({
         schema: 'asynq/predict/v1',
         requested: prediction.requested,
@@ -158,17 +183,20 @@ Where redis-cli would refuse, that is said, and nothing is predicted to move.`
         ...(prediction.refused && { refused: prediction.refused }),
         slots: prediction.moves.map(({ slot }) => slot),
         moves: prediction.moves,
-        queues: impact.queues.map(({ queue, slot, from, to, keys, active, pending, paused }) => ({
+        queues: impact.queues.map(({ queue, slot, from, to, keys, bytes, active, pending, paused }) => ({
           queue,
           slot,
           from,
           to,
           keys,
+          bytes,
           active,
           pending,
           paused,
         })),
         nodes: impact.nodes,
+        keys: impact.keys,
+        bytes: impact.bytes,
         command,
       }),
     })

@@ -1,6 +1,6 @@
 import { BaseCommand } from '../../cli/base-command.js'
-import { formatDuration, formatRelative } from '../../units.js'
-import { isoOfNs, msOfNs, serverDocument } from '../../cli/server-documents.js'
+import { isoOfMs, isoOfNs, msOfNs } from '../../cli/iso-time.js'
+import { serverDocument } from '../../cli/server-documents.js'
 import { Inspector } from '../../inspector/inspector.js'
 import { inspectServers, type BusyWorker } from '../../operations/inspect-servers.js'
 
@@ -14,6 +14,7 @@ export default class ServerInspect extends BaseCommand {
   ]
   static override strict = false
   static override impact = 'read' as const
+  static override watchable = true
 
   protected async execute(): Promise<void> {
     const servers = await this.withRedis((redis) => inspectServers(new Inspector(redis), this.rest))
@@ -30,30 +31,18 @@ export default class ServerInspect extends BaseCommand {
         { key: 'task', title: 'Task', value: ({ worker }) => worker.taskId },
         { key: 'type', title: 'Type', value: ({ worker }) => worker.taskType },
         { key: 'queue', title: 'Queue', value: ({ worker }) => worker.queue },
-        {
-          key: 'runningMs',
-          title: 'Running',
-          value: since,
-          text: (row) => {
-            const ms = since(row)
-            return ms === null ? '-' : formatDuration(ms)
-          },
-        },
+        { key: 'runningMs', title: 'Running', value: since, unit: 'ms' },
         {
           key: 'deadline',
           title: 'Deadline',
           value: ({ worker }) => isoOfNs(worker.deadlineNs),
-          text: ({ worker }, brief) => {
-            const ms = msOfNs(worker.deadlineNs)
-            return ms === null ? '-' : brief ? formatRelative(ms, nowMs) : isoOfNs(worker.deadlineNs)!
-          },
+          unit: 'time',
         },
         {
           key: 'leaseExpiresAt',
           title: 'Lease',
-          value: ({ leaseExpiresAtMs }) => iso(leaseExpiresAtMs),
-          text: ({ leaseExpiresAtMs: ms }, brief) =>
-            ms === null ? 'none' : brief ? formatRelative(ms, nowMs) : iso(ms)!,
+          value: ({ leaseExpiresAtMs }) => isoOfMs(leaseExpiresAtMs),
+          unit: 'time',
         },
         {
           key: 'server',
@@ -74,12 +63,10 @@ export default class ServerInspect extends BaseCommand {
               queue: worker.queue,
               startedAt: isoOfNs(worker.startTimeNs),
               deadline: isoOfNs(worker.deadlineNs),
-              leaseExpiresAt: iso(leaseExpiresAtMs),
+              leaseExpiresAt: isoOfMs(leaseExpiresAtMs),
             })),
         })),
       }),
     })
   }
 }
-
-const iso = (ms: number | null) => (ms === null ? null : new Date(ms).toISOString())

@@ -1,7 +1,8 @@
 import { BaseCommand } from '../../cli/base-command.js'
-import { formatRelative } from '../../units.js'
-import { isoOfNs, msOfNs, serverDocument, sinceSeenMs, weightsOf } from '../../cli/server-documents.js'
+import { isoOfNs } from '../../cli/iso-time.js'
+import { serverDocument, sinceSeenMs, weightsOf } from '../../cli/server-documents.js'
 import { Inspector, type LiveServer } from '../../inspector/inspector.js'
+import { formatRelative } from '../../units.js'
 
 export default class ServerLs extends BaseCommand {
   static override summary = 'List the servers that process tasks: state, workers, queues.'
@@ -10,6 +11,7 @@ export default class ServerLs extends BaseCommand {
   static override hiddenAliases = ['server:list']
   static override examples = ['<%= config.bin %> server ls --cluster', '<%= config.bin %> server ls --json']
   static override impact = 'read' as const
+  static override watchable = true
 
   protected async execute(): Promise<void> {
     const servers = await this.withRedis((redis) => new Inspector(redis).servers())
@@ -39,15 +41,13 @@ export default class ServerLs extends BaseCommand {
           key: 'startedAt',
           title: 'Started',
           value: ({ server }) => isoOfNs(server.startTimeNs),
-          text: ({ server }, brief) => {
-            const ms = msOfNs(server.startTimeNs)
-            return ms === null ? '-' : brief ? formatRelative(ms, nowMs) : isoOfNs(server.startTimeNs)!
-          },
+          unit: 'time',
         },
         {
           key: 'lastSeenMs',
           title: 'Seen',
           value: (row) => sinceSeenMs(row, nowMs),
+          unit: 'ms',
           text: (row) => formatRelative(nowMs - sinceSeenMs(row, nowMs), nowMs),
         },
         { key: 'strictPriority', title: 'Strict', value: ({ server }) => server.strictPriority },

@@ -1,6 +1,6 @@
-import { BulkCommand } from '../../cli/bulk-command.js'
+import { AllTasksCommand } from '../../cli/bulk-command.js'
 
-export default class TaskArchiveAll extends BulkCommand {
+export default class TaskArchiveAll extends AllTasksCommand {
   static override summary = 'Archive every task of a state.'
   static override examples = ['<%= config.bin %> task archiveall --queue images --state retry --yes']
   protected readonly verb = 'archive'

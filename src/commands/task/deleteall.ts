@@ -1,6 +1,6 @@
-import { BulkCommand } from '../../cli/bulk-command.js'
+import { AllTasksCommand } from '../../cli/bulk-command.js'
 
-export default class TaskDeleteAll extends BulkCommand {
+export default class TaskDeleteAll extends AllTasksCommand {
   static override summary = 'Delete every task of a state for good, and the unique locks that they hold.'
   static override examples = ['<%= config.bin %> task deleteall --queue images --state retry --yes']
   protected readonly verb = 'delete'

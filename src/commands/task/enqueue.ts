@@ -2,10 +2,14 @@ import { Args, Flags } from '@oclif/core'
 import { createWriteStream } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { BaseCommand } from '../../cli/base-command.js'
+import { parseRate } from '../../cli/bulk-command.js'
 import { parsePositiveDuration, parseTime } from '../../units.js'
 import { readPayload } from '../../cli/read-payload.js'
 import { Client, prepareTask, type EnqueuedTask, type NewTask } from '../../client/client.js'
 import { AsynqError, UsageError } from '../../errors.js'
+import { placeQueue } from '../../operations/list-queues.js'
+import type { Redis } from '../../redis/types.js'
+import { pause } from '../../server/pause.js'
 import { compact, enqueueTasks, parseBatchLine, type NumberedTask } from '../../operations/enqueue-tasks.js'
 import { assertQueueName } from '../../wire/slot.js'
 
@@ -61,21 +65,38 @@ With --batch each line of stdin is a JSON object: type, payload (any JSON), queu
       description: 'keep the task so long after it was processed',
     }),
     group: Flags.string({ char: 'g', description: 'group in which it waits to be aggregated' }),
-    header: Flags.string({ helpValue: 'NAME=VALUE', multiple: true, description: 'header; may be repeated' }),
-    count: Flags.integer({ description: 'enqueue it so many times', min: 1 }),
+    header: Flags.string({
+      helpValue: 'NAME=VALUE',
+      multiple: true,
+      multipleNonGreedy: true,
+      description: 'header; may be repeated',
+    }),
+    count: Flags.integer({
+      description: 'enqueue it so many times; {{index}} in the payload counts from 1',
+      min: 1,
+    }),
     batch: Flags.boolean({ description: 'read tasks from stdin, a JSON object a line' }),
     failed: Flags.string({
       helpValue: 'FILE',
       description: 'with --batch: write the lines that failed to FILE',
     }),
     'ignore-conflict': Flags.boolean({ description: 'a taken id or an equal unique task is no failure' }),
+    base64: Flags.boolean({ description: 'the payload is given in base64' }),
+    rate: Flags.string({ helpValue: 'N/s', description: 'with --count or --batch: tasks a second at most' }),
+    'wait-replicas': Flags.integer({
+      description: 'wait until so many replicas have it; exit code 6 when they do not within the time-out',
+      min: 1,
+    }),
+    yes: Flags.boolean({ char: 'y', description: 'has no meaning here: nothing is asked', hidden: true }),
     'dry-run': Flags.boolean({ description: 'check and print what would be enqueued; change nothing' }),
   }
 
   protected async execute(): Promise<void> {
     const batch = this.flags['batch'] === true
     const tasks = batch ? this.#batch() : this.#repeated()
-    if (this.flags['dry-run'] === true) return this.#dryRun(tasks)
+    if (this.flags['rate'] !== undefined && !batch && this.flags['count'] === undefined)
+      throw new UsageError('--rate goes with --count or --batch')
+    if (this.dryRun) return this.#dryRun(tasks)
     this.oneShot = !batch && this.flags['count'] === undefined
     await this.withRedis(async (redis) => {
       const client = new Client(redis)
@@ -84,11 +105,12 @@ With --batch each line of stdin is a JSON object: type, payload (any JSON), queu
       const counts = { enqueued: 0, skipped: 0, failed: 0 }
       const done: EnqueuedTask[] = []
       let firstError: AsynqError | undefined
-      for await (const result of enqueueTasks(client, tasks)) {
+      const queues = new Set<string>()
+      for await (const result of enqueueTasks(client, this.#paced(tasks))) {
         if (result.ok) {
-          counts.enqueued++
-          if (!this.json)
-            process.stdout.write(`Enqueued task ${result.task.id} to queue ${result.task.queue}\n`)
+          this.affected = ++counts.enqueued
+          queues.add(result.task.queue)
+          if (!this.json) this.print(`Enqueued task ${result.task.id} to queue ${result.task.queue}\n`)
           else if (many) this.#printLine({ line: result.line, ...documentOf(result.task) })
           else done.push(result.task)
           continue
@@ -107,7 +129,17 @@ With --batch each line of stdin is a JSON object: type, payload (any JSON), queu
         this.note(`line ${result.line}: ${error.message}`)
       }
       await new Promise<void>((resolve) => (failedFile ? failedFile.end(resolve) : resolve()))
-      if (this.json && !many) this.printDocument({ schema: 'asynq/enqueue/v1', tasks: done.map(documentOf) })
+      const replicas = await this.#waitForReplicas(redis, [...queues])
+      if (this.json && !many) {
+        this.printDocument({
+          schema: 'asynq/enqueue/v1',
+          tasks: done.map(documentOf),
+          ...(replicas !== null && { replicas }),
+        })
+      }
+      const wanted = (this.flags['wait-replicas'] as number | undefined) ?? 0
+      if (replicas !== null && replicas < wanted)
+        throw new AsynqError('PARTIAL', `enqueued, but only ${replicas} of ${wanted} replicas have it`)
       if (!many) return
       const summary = `${counts.enqueued} enqueued, ${counts.skipped} skipped, ${counts.failed} failed`
       if (!firstError) this.note(summary)
@@ -117,11 +149,51 @@ With --batch each line of stdin is a JSON object: type, payload (any JSON), queu
   }
 
   *#repeated(): Generator<NumberedTask> {
-    const task = this.#task()
-    const count = (this.flags['count'] as number | undefined) ?? 1
-    if (count > 1 && task.id !== undefined)
+    const template = this.flags['payload'] as string | undefined
+    const count = this.flags['count'] as number | undefined
+    const indexed = count !== undefined && template?.includes('{{index}}') === true
+    const task = this.#task(indexed ? template.replaceAll('{{index}}', '1') : template)
+    if ((count ?? 1) > 1 && task.id !== undefined)
       throw new UsageError('--count and --id exclude each other: ids are unique')
-    for (let line = 1; line <= count; line++) yield { line, task, source: '' }
+    for (let line = 1; line <= (count ?? 1); line++) {
+      const one = indexed ? this.#task(template.replaceAll('{{index}}', String(line))) : task
+      yield { line, task: one, source: '' }
+    }
+  }
+
+  /** The tasks, no faster than --rate. */
+  async *#paced(
+    tasks: Iterable<NumberedTask> | AsyncIterable<NumberedTask>,
+  ): AsyncGenerator<NumberedTask | null> {
+    const rate = parseRate(this.flags['rate'] as string | undefined)
+    const started = performance.now()
+    let sent = 0
+    for await (const task of tasks) {
+      if (rate !== undefined) {
+        const earlyMs = (sent++ / rate) * 1000 - (performance.now() - started)
+        if (earlyMs > 0) {
+          // What has gathered is sent before the wait.
+          yield null
+          await pause(earlyMs)
+        }
+      }
+      yield task
+    }
+  }
+
+  /** Fewest replicas that have what was enqueued, over the masters of the queues; null when nobody asked. */
+  async #waitForReplicas(redis: Redis, queues: readonly string[]): Promise<number | null> {
+    const wanted = this.flags['wait-replicas'] as number | undefined
+    if (wanted === undefined || queues.length === 0) return null
+    const topology = redis.mode === 'cluster' ? await redis.topology() : null
+    const masters = topology
+      ? queues.flatMap((queue) => placeQueue(queue, topology).master?.address ?? [])
+      : await redis.masterAddresses()
+    const waitMs = Math.floor(redis.timeoutMs / 2)
+    const counts = await Promise.all(
+      [...new Set(masters)].map((address) => redis.sendTo(address, ['WAIT', wanted, waitMs])),
+    )
+    return Math.min(...counts.map(Number))
   }
 
   async *#batch(): AsyncGenerator<NumberedTask> {
@@ -140,7 +212,8 @@ With --batch each line of stdin is a JSON object: type, payload (any JSON), queu
     }
   }
 
-  #task(): NewTask {
+  /** @param payload as given; --payload of the command line, with its index filled in. */
+  #task(payload: string | undefined): NewTask {
     const text = (flag: string) => this.flags[flag] as string | undefined
     const duration = (flag: string) => {
       const value = text(flag)
@@ -152,10 +225,10 @@ With --batch each line of stdin is a JSON object: type, payload (any JSON), queu
     }
     const type = (this.args['type'] as string | undefined) ?? text('type_name')
     if (type === undefined) throw new UsageError('name the type of the task: asynq task enqueue TYPE')
-    const payload = text('payload')
+    const how = { raw: this.flags['raw'] === true, base64: this.flags['base64'] === true }
     return compact({
       type,
-      payload: payload === undefined ? undefined : readPayload(payload, { raw: this.flags['raw'] === true }),
+      payload: payload === undefined ? undefined : readPayload(payload, how),
       queue: text('queue'),
       id: text('id'),
       maxRetry: this.flags['retry'] as number | undefined,
@@ -181,7 +254,7 @@ With --batch each line of stdin is a JSON object: type, payload (any JSON), queu
         const what = `${message.type} to queue ${message.queue} (${placement.state})`
         if (this.json)
           this.#printLine({ line, queue: message.queue, type: message.type, state: placement.state })
-        else process.stdout.write(`Would enqueue ${what}\n`)
+        else this.print(`Would enqueue ${what}\n`)
       } catch (error) {
         if (!(error instanceof AsynqError) || this.flags['batch'] !== true) throw error
         bad++
@@ -197,7 +270,7 @@ With --batch each line of stdin is a JSON object: type, payload (any JSON), queu
   }
 
   #printLine(document: object): void {
-    process.stdout.write(`${JSON.stringify(document)}\n`)
+    this.print(`${JSON.stringify(document)}\n`)
   }
 }
 

@@ -1,12 +1,16 @@
 import { Flags } from '@oclif/core'
 import { BaseCommand } from '../../cli/base-command.js'
-import { taskListing } from '../../cli/task-listing.js'
-import { UsageError } from '../../errors.js'
-import { Inspector } from '../../inspector/inspector.js'
+import { taskListing, workerFinder } from '../../cli/task-listing.js'
+import { goCompat } from '../../cli/connection-options.js'
+import { Inspector, type TaskInfo } from '../../inspector/inspector.js'
+import { assertGroup, parseStates, taskSources, type TaskSource } from '../../operations/task-sources.js'
+import { parseWhere, type TaskPredicate } from '../../operations/where.js'
+import { redactor } from '../../render/redact.js'
 import { TASK_STATES, type TaskState } from '../../wire/state.js'
 
+/** Columns of Go's CLI, by state; for active ones who has it, since Go shows nothing. */
 const COLUMNS: Readonly<Record<TaskState, readonly string[]>> = {
-  active: ['leaseExpiresAt', 'orphaned'],
+  active: ['server', 'startedAt', 'orphaned'],
   pending: [],
   aggregating: ['group'],
   scheduled: ['nextProcessAt'],
@@ -15,50 +19,152 @@ const COLUMNS: Readonly<Record<TaskState, readonly string[]>> = {
   completed: ['completedAt', 'result'],
 }
 
+const TITLES: Partial<Readonly<Record<TaskState, Readonly<Record<string, string>>>>> = {
+  scheduled: { nextProcessAt: 'Process In' },
+  retry: { nextProcessAt: 'Next Retry' },
+}
+
+interface Found {
+  readonly tasks: readonly TaskInfo[]
+  readonly undecodable: number
+  /** Tasks that are there, or fit; null when the search ended before all were seen. */
+  readonly total: number | null
+  readonly scanned: number
+}
+
 export default class TaskLs extends BaseCommand {
-  static override summary = 'List the tasks of a queue that are in one state.'
+  static override summary = 'List tasks by queue and state; --where finds some among any number.'
+  static override description =
+    'Pages of --size tasks: pending and active ones oldest first, the others by the time that counts for them. With --where the tasks are searched in bounded steps, and pages are pages of those that fit. Active tasks show the server that has them, since when, and whether their lease has ended (orphaned).'
   static override hiddenAliases = ['task:list']
   static override examples = [
     '<%= config.bin %> task ls --queue images --state retry',
+    "<%= config.bin %> task ls -q 'web*' -s retry,archived --where 'error=*timeout*' --where 'failedAt>-1h'",
     '<%= config.bin %> task ls -q images -s aggregating -g thumbs --page 2 --size 50',
   ]
   static override impact = 'read' as const
+  static override watchable = true
+  protected override oneShot = false
   static override flags = {
-    queue: Flags.string({ char: 'q', description: 'queue', required: true }),
-    state: Flags.string({ char: 's', description: TASK_STATES.join(', '), required: true }),
-    group: Flags.string({ char: 'g', description: 'group, for aggregating' }),
+    queue: Flags.string({
+      char: 'q',
+      description: 'queue or glob; may be repeated',
+      multiple: true,
+      multipleNonGreedy: true,
+      required: true,
+    }),
+    state: Flags.string({
+      char: 's',
+      description: `${TASK_STATES.join(', ')}; may be repeated`,
+      multiple: true,
+      multipleNonGreedy: true,
+      required: true,
+    }),
+    group: Flags.string({ char: 'g', description: "group, for aggregating; '*' for all" }),
     page: Flags.integer({ description: 'page, from 1', default: 1, min: 1 }),
     size: Flags.integer({ description: 'tasks on a page', default: 30, min: 1, max: 10_000 }),
+    where: Flags.string({
+      helpValue: 'EXPR',
+      multiple: true,
+      multipleNonGreedy: true,
+      description:
+        "only tasks for which this holds: type=image:*, payload.user.id>100, header.tenant=a, error=*timeout*, 'failedAt<-1h'; repeated = and",
+    }),
+    full: Flags.boolean({ description: 'payloads whole, on a terminal too' }),
   }
 
   protected async execute(): Promise<void> {
-    const { queue, group, page, size } = this.flags as {
-      queue: string
-      group?: string
-      page: number
-      size: number
-    }
-    const state = TASK_STATES.find((known) => known === this.flags['state'])
-    if (!state)
-      throw new UsageError(`state "${String(this.flags['state'])}" is unknown: use ${TASK_STATES.join(', ')}`)
-    if ((state === 'aggregating') !== (group !== undefined)) {
-      throw new UsageError(
-        state === 'aggregating' ? '--group is needed for aggregating' : '--group goes with aggregating alone',
-      )
-    }
-    const { tasks, undecodable, total } = await this.withRedis(async (redis) => {
+    const states = parseStates(this.flags['state'] as string[], TASK_STATES)
+    const group = this.flags['group'] as string | undefined
+    assertGroup(states, group)
+    const expressions = this.flags['where'] as string[] | undefined
+    const where = expressions && parseWhere(expressions)
+    const { page, size } = this.flags as { page: number; size: number }
+    const redact = redactor(((await this.settings()).redact as string[] | undefined) ?? [])
+    const { sources, found, worker } = await this.withRedis(async (redis) => {
       const inspector = new Inspector(redis)
-      await inspector.assertQueues([queue])
-      return inspector.list(queue, state, { page, size, group })
+      const sources = await taskSources(inspector, { queues: this.flags['queue'] as string[], states, group })
+      const found = where
+        ? await this.interruptible((signal) => search(inspector, sources, where, { page, size, signal }))
+        : await readPages(inspector, sources, { page, size })
+      const servers = states.includes('active') ? await inspector.servers() : []
+      return { sources, found, worker: workerFinder(servers) }
     })
-    const listing = taskListing(tasks, ['id', 'type', 'payload', ...COLUMNS[state]])
-    const document = (rows: typeof tasks) => ({
+    const { tasks, undecodable, total, scanned } = found
+    const single = states.length === 1 ? states[0]! : null
+    const many = new Set(sources.map(({ queue }) => queue)).size > 1
+    const extra = new Set(states.flatMap((state) => COLUMNS[state]))
+    const listing = taskListing(
+      tasks.map((info) => ({ info: redact(info), worker: worker(info) })),
+      {
+        shown: ['id', 'type', 'payload', ...(many ? ['queue'] : []), ...(single ? [] : ['state']), ...extra],
+        titles: (single && TITLES[single]) || {},
+        full: this.flags['full'] === true,
+        relative: this.flags['time'] === undefined && !this.json && this.format() !== 'csv',
+      },
+    )
+    const document = (rows: typeof listing.rows) => ({
       ...listing.document(rows),
       page: { number: page, size, total },
     })
-    if (tasks.length > 0 || !['table', 'wide'].includes(this.format()))
+    if (tasks.length > 0 || this.json || !['table', 'wide'].includes(this.format()))
       await this.printListing({ ...listing, document })
-    else this.note(`No ${state} tasks in "${queue}" queue`)
-    if (undecodable > 0) this.note(`${undecodable} tasks on this page do not decode and were left out`)
+    else this.#noteEmpty(sources, states)
+    if (where) {
+      const all = total === null ? 'there may be more: --page, --size' : `all of ${scanned} were searched`
+      this.note(`${tasks.length} tasks fit; ${all}`)
+    }
+    if (undecodable > 0) this.note(`${undecodable} tasks do not decode and were left out`)
   }
+
+  /** Go's line; on stdout only for scripts that were written for it. */
+  #noteEmpty(sources: readonly TaskSource[], states: readonly TaskState[]): void {
+    const queues = [...new Set(sources.map(({ queue }) => `"${queue}"`))].join(', ')
+    const line = `No ${states.join(' or ')} tasks in ${queues} queue`
+    if (goCompat(process.env)) this.print(`${line}\n`)
+    else this.note(line)
+  }
+}
+
+/** The same page of each source, one behind the other. */
+async function readPages(
+  inspector: Inspector,
+  sources: readonly TaskSource[],
+  options: { readonly page: number; readonly size: number },
+): Promise<Found> {
+  const pages = []
+  for (const { queue, state, group } of sources)
+    pages.push(await inspector.list(queue, state, { ...options, group }))
+  const total = pages.reduce((sum, one) => sum + one.total, 0)
+  return {
+    tasks: pages.flatMap(({ tasks }) => tasks),
+    undecodable: pages.reduce((sum, one) => sum + one.undecodable, 0),
+    total,
+    scanned: total,
+  }
+}
+
+/** A page of the tasks that fit, reading no further than its end. Holds one page, whatever the number of tasks. */
+async function search(
+  inspector: Inspector,
+  sources: readonly TaskSource[],
+  where: TaskPredicate,
+  options: { readonly page: number; readonly size: number; readonly signal: AbortSignal },
+): Promise<Found> {
+  const { page, size, signal } = options
+  const tasks: TaskInfo[] = []
+  let [fitting, undecodable, scanned] = [0, 0, 0]
+  for (const { queue, state, group } of sources) {
+    for await (const chunk of inspector.scan(queue, state, { group })) {
+      undecodable += chunk.undecodable
+      for (const task of chunk.tasks) {
+        scanned++
+        if (!where(task) || ++fitting <= (page - 1) * size) continue
+        if (tasks.length < size) tasks.push(task)
+        else return { tasks, undecodable, total: null, scanned }
+      }
+      if (signal.aborted) return { tasks, undecodable, total: null, scanned }
+    }
+  }
+  return { tasks, undecodable, total: fitting, scanned }
 }

@@ -1,6 +1,6 @@
-import { BulkCommand } from '../../cli/bulk-command.js'
+import { AllTasksCommand } from '../../cli/bulk-command.js'
 
-export default class TaskRunAll extends BulkCommand {
+export default class TaskRunAll extends AllTasksCommand {
   static override summary = 'Make every task of a state pending now.'
   static override examples = ['<%= config.bin %> task runall --queue images --state retry --yes']
   protected readonly verb = 'run'

@@ -57,12 +57,13 @@ export default class WorkerRun extends BaseCommand {
     const mux = await loadHandlers(this.args['module'] as string)
     const { Server } = await import('../../server/server.js')
     await this.withRedis(async (redis) => {
-      const logger = stderrLogger(this.flags['log'] as 'text' | 'json', this.flags['verbose'] === true)
+      const logger = stderrLogger(this.flags['log'] as 'text' | 'json')
       const server = new Server(redis, mux.process, {
         queues,
         strict: this.flags['strict'] === true,
         shutdownTimeoutMs,
         logger,
+        logLevel: this.flags['verbose'] === true ? 'debug' : 'info',
         ...(concurrency !== undefined && { concurrency }),
         ...(maxTasks !== undefined && { maxTasks }),
       })
@@ -130,17 +131,12 @@ export function parseQueues(text: string): Readonly<Record<string, number>> {
   return Object.fromEntries(entries)
 }
 
-function stderrLogger(format: 'text' | 'json', verbose: boolean): Logger {
+function stderrLogger(format: 'text' | 'json'): Logger {
   const write = (level: string) => (message: string) => {
     const at = new Date().toISOString()
     process.stderr.write(
       format === 'json' ? `${JSON.stringify({ at, level, message })}\n` : `${at} ${level} ${message}\n`,
     )
   }
-  return {
-    debug: verbose ? write('debug') : () => undefined,
-    info: write('info'),
-    warn: write('warn'),
-    error: write('error'),
-  }
+  return { debug: write('debug'), info: write('info'), warn: write('warn'), error: write('error') }
 }

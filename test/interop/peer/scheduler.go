@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/hibiken/asynq"
@@ -22,17 +24,21 @@ func (s scheduler) handled() any { return nil }
 func (s scheduler) quiet()       {}
 func (s scheduler) stop()        { s.Scheduler.Shutdown() }
 
-type manager struct{ *asynq.PeriodicTaskManager }
+type manager struct {
+	*asynq.PeriodicTaskManager
+	*provider
+}
 
 func (m manager) handled() any { return nil }
 func (m manager) quiet()       {}
 func (m manager) stop()        { m.PeriodicTaskManager.Shutdown() }
 
-type provider []entry
+// provider names the periodic tasks that there are to be; they may be replaced at any time.
+type provider struct{ entries atomic.Pointer[[]entry] }
 
-func (p provider) GetConfigs() ([]*asynq.PeriodicTaskConfig, error) {
+func (p *provider) GetConfigs() ([]*asynq.PeriodicTaskConfig, error) {
 	configs := []*asynq.PeriodicTaskConfig{}
-	for _, e := range p {
+	for _, e := range *p.entries.Load() {
 		configs = append(configs, &asynq.PeriodicTaskConfig{
 			Cronspec: e.Spec, Task: e.Task.asynq(), Opts: e.Task.options(),
 		})
@@ -61,9 +67,11 @@ func init() {
 		}
 		return ids, s.Start()
 	})
-	verbs["managePeriodic"] = on(func(p *peer, in schedulerOptions) (any, error) {
+	verbs["manage"] = on(func(p *peer, in schedulerOptions) (any, error) {
+		entries := &provider{}
+		entries.entries.Store(&in.Entries)
 		m, err := asynq.NewPeriodicTaskManager(asynq.PeriodicTaskManagerOpts{
-			PeriodicTaskConfigProvider: provider(in.Entries),
+			PeriodicTaskConfigProvider: entries,
 			RedisConnOpt:               p.redis,
 			SchedulerOpts:              beats(),
 			SyncInterval:               time.Second,
@@ -71,9 +79,21 @@ func init() {
 		if err != nil {
 			return nil, err
 		}
-		if err := p.start(in.Name, manager{m}); err != nil {
+		if err := p.start(in.Name, manager{m, entries}); err != nil {
 			return nil, err
 		}
 		return nil, m.Start()
+	})
+	verbs["replace"] = on(func(p *peer, in schedulerOptions) (any, error) {
+		r, err := p.named(in.Name)
+		if err != nil {
+			return nil, err
+		}
+		m, ok := r.(manager)
+		if !ok {
+			return nil, fmt.Errorf("%q is no periodic task manager", in.Name)
+		}
+		m.entries.Store(&in.Entries)
+		return nil, nil
 	})
 }

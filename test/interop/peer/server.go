@@ -21,7 +21,7 @@ type serverOptions struct {
 	JanitorMs int64 `json:"janitorMs"`
 	// A group of so many tasks becomes one task "aggregated", its payload theirs with commas between.
 	GroupMaxSize int `json:"groupMaxSize"`
-	// Behaviours says what the handler does by task type: ok (the default), fail, skip, revoke, result, wait.
+	// Behaviours says what the handler does by task type: ok (the default), fail, skip, revoke, result, hang.
 	Behaviours map[string]string `json:"behaviours"`
 }
 
@@ -76,7 +76,7 @@ func (s *server) handle(behaviours map[string]string) asynq.HandlerFunc {
 		case "result":
 			_, err := t.ResultWriter().Write([]byte("from Go"))
 			return err
-		case "wait":
+		case "hang":
 			<-ctx.Done()
 			return ctx.Err()
 		}
@@ -84,9 +84,13 @@ func (s *server) handle(behaviours map[string]string) asynq.HandlerFunc {
 	}
 }
 
+// join makes one task of many. One that is to hang never returns: its process is going to be killed.
 func join(group string, tasks []*asynq.Task) *asynq.Task {
 	payloads := []string{}
 	for _, t := range tasks {
+		if t.Type() == "hang" {
+			select {}
+		}
 		payloads = append(payloads, string(t.Payload()))
 	}
 	return asynq.NewTask("aggregated", []byte(group+":"+strings.Join(payloads, ",")))

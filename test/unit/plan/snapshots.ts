@@ -1,4 +1,5 @@
 import fc from 'fast-check'
+import type { ClusterSnapshot, NodeFacts } from '../../../src/plan/cluster-snapshot.js'
 import type { QueueLoad, SlotLoad, Snapshot } from '../../../src/plan/snapshot.js'
 import { rangesOf } from '../../../src/plan/snapshot.js'
 
@@ -34,6 +35,110 @@ export function makeSnapshot(
     shards: owned.map((slots, n) => ({ master: `n${n}`, replicas: [], slots: rangesOf(slots) })),
     slots: [...slots.values()],
     queues: loads,
+  }
+}
+
+/**
+ * A snapshot as read from a server, around what the planner needs. Every master `nX` has a replica `rX`, online and 10
+ * bytes behind.
+ * @param more.lost masters that are gone, and their replicas with them.
+ */
+export function clusterSnapshot(
+  base: Snapshot,
+  more: {
+    readonly lost?: readonly number[]
+    readonly openSlots?: readonly number[]
+    readonly fullCoverage?: boolean
+    readonly nodes?: Readonly<Record<string, Partial<NodeFacts>>>
+  } = {},
+): ClusterSnapshot {
+  const { lost = [], openSlots = [], fullCoverage = true, nodes = {} } = more
+  const gone = (n: number) => lost.includes(n)
+  const facts = base.shards.flatMap(({ master, slots }, n): NodeFacts[] => {
+    const port = 7000 + n
+    const common = {
+      host: null,
+      shard: n + 1,
+      answered: !gone(n),
+      health: gone(n) ? ('failed' as const) : ('online' as const),
+      tlsPort: null,
+      replicationOffset: null,
+      link: 'connected' as const,
+      epoch: n + 1,
+      engine: 'redis 7.0.15',
+      keys: 0,
+      usedMemoryBytes: 1000,
+      maxMemoryBytes: 0,
+      opsPerSec: 0,
+      view: null,
+    }
+    const ip = `10.0.0.${n}`
+    const replica = `r${master.slice(1)}`
+    return [
+      {
+        ...common,
+        id: master,
+        address: `${ip}:${port}`,
+        ip,
+        port,
+        role: 'master',
+        masterId: null,
+        flags: ['master'],
+        masterLink: null,
+        slots: slots.reduce((sum, [first, last]) => sum + last - first + 1, 0),
+        queues: 0,
+        lagBytes: null,
+        ...nodes[master],
+      },
+      {
+        ...common,
+        id: replica,
+        address: `${ip}:${port + 100}`,
+        ip,
+        port: port + 100,
+        role: 'replica',
+        masterId: gone(n) ? null : master,
+        flags: ['slave'],
+        masterLink: 'up',
+        slots: 0,
+        queues: 0,
+        lagBytes: 10,
+        ...nodes[replica],
+      },
+    ]
+  })
+  const shards = base.shards.map((shard, n) => ({
+    ...shard,
+    shard: n + 1,
+    replicas: [`r${shard.master.slice(1)}`],
+  }))
+  return {
+    readAtMs: 1_700_000_000_000,
+    topology: { source: 'CLUSTER SHARDS', readFrom: '10.0.0.0:7000', readAtMs: 1_700_000_000_000, epoch: 9 },
+    engine: 'redis 7.0.15',
+    methods: ['classic'],
+    measured: { keys: 'countkeysinslot', bytes: 'sampled', ops: 'slot-stats' },
+    nodes: facts,
+    shards: shards.filter((_, n) => !gone(n)),
+    lost: shards
+      .filter((_, n) => gone(n))
+      .map(({ shard, master, replicas, slots }) => ({ shard, nodes: [master, ...replicas], slots })),
+    requiresFullCoverage: fullCoverage,
+    openSlots: openSlots.map((slot) => ({ slot, node: 'n0', state: 'migrating' as const, peer: 'n1' })),
+    slots: base.slots.map((load) => ({ ...load, cpuUsec: null, netInBytes: null, netOutBytes: null })),
+    queues: base.queues.map((queue) => ({
+      ...queue,
+      size: queue.active + queue.pending,
+      aggregating: 0,
+      scheduled: 0,
+      retry: 0,
+      archived: 0,
+      completed: 0,
+      measured: true,
+      ops: null,
+    })),
+    unplaced: [],
+    warnings: [],
   }
 }
 
