@@ -16,7 +16,7 @@ import { formatBytes } from '../units.js'
 export default class Doctor extends BaseCommand {
   static override summary = 'Find what breaks the invariants of queues, and repair it with --fix.'
   static override description =
-    'Without names every queue is examined, with names (or globs) just these. Exit code 0: all is sound; 1: findings; 2: findings that lose or block tasks, or a server that cannot be reached; 3: it cannot be said. After --fix the same for what is left.'
+    'Without names every queue is examined, with names (or globs) just these. Only --fix changes anything, after a question. Exit code 1: findings; 2: findings that lose or block tasks; after --fix the same for what is left.'
   static override aliases = ['queue:verify']
   static override examples = [
     '<%= config.bin %> doctor --cluster',
@@ -25,7 +25,7 @@ export default class Doctor extends BaseCommand {
     "<%= config.bin %> doctor --check 'lease-*,active-without-lease' --json",
   ]
   static override strict = false
-  static override impact = 'read' as const
+  static override impact = 'write' as const
   static override monitoring = true
   static override flags = {
     check: Flags.string({
@@ -107,7 +107,7 @@ export default class Doctor extends BaseCommand {
     options: ExamineOptions & { readonly queues: readonly string[] | undefined },
   ): Promise<Examination> {
     const { queues, ...rest } = options
-    const progress = await startProgress(what, 0, 'keys')
+    const progress = await startProgress(what, 1, 'keys')
     try {
       return await this.interruptible((signal) =>
         examine(redis, {

@@ -571,6 +571,31 @@ describe('doctor', () => {
     assert.equal(await stateOf('x'), 'archived')
   })
 
+  it('says what it repaired when it is stopped half-way, and leaves the rest to the next run', async () => {
+    const many = 2500
+    await client.enqueueMany(
+      Array.from({ length: many }, (_, n) => ({ type: 't', queue: QUEUE, id: `id-${n}` })),
+    )
+    await ask(keys.pendingKey(QUEUE), 'DEL')
+    const stop = new AbortController()
+    let fixed = 0
+    const onProgress = () => {
+      // The second page of tasks: the first has been repaired, or is about to be.
+      if (fixed++ > 0) stop.abort()
+    }
+    const result = await examine(cluster().redis, {
+      queues: [QUEUE],
+      repair: fix,
+      signal: stop.signal,
+      onProgress,
+    })
+    assert.deepEqual([result.stopped, result.problem], [true, null])
+    const repaired = result.findings.reduce((sum, finding) => sum + finding.fixed, 0)
+    assert.equal(await ask(keys.pendingKey(QUEUE), 'LLEN'), repaired)
+    assert.ok(repaired < many)
+    assert.deepEqual(await found(), [`${QUEUE} orphan-task ${many - repaired}`])
+  })
+
   it('reads ids that are no UTF-8 as they are', async () => {
     const id = Buffer.from([0x61, 0xff])
     const key = Buffer.concat([Buffer.from(keys.taskKeyPrefix(QUEUE)), id])
