@@ -16,11 +16,13 @@ import {
   type TimeFormat,
 } from '../render/listing.js'
 import type { AuditLog } from './audit-log.js'
-import { readConfig } from './config-file.js'
-import { connectionOptions, describeTarget, goCompat, mergeSettings } from './connection-options.js'
+import { readConfig, type ConfigFile } from './config-file.js'
+import { activeSettings, assertCluster, readPassword, type ActiveSettings } from './contexts.js'
+import { connectionOptions, describeTarget, goCompat } from './connection-options.js'
 import { parseDuration } from '../units.js'
 import { EXIT, MONITORING_EXIT, monitoringExit } from './exit-codes.js'
 import { globalFlagEntries, type GlobalFlag, type Settings } from './global-flags.js'
+import { VALUE_GUARD, withoutGuards } from './normalize-argv.js'
 import type { OutFile } from './out-file.js'
 import { outIsTerminal, writeOut } from './output.js'
 import { reportBug, reportError } from './report-error.js'
@@ -61,6 +63,8 @@ export abstract class BaseCommand extends Command {
   static monitoring = false
   /** Whether --watch makes sense: the command prints a state, and changes nothing. */
   static watchable = false
+  /** Asks before each of its writes itself, and in read-only mode only looks. */
+  static interactive = false
   /** Whether the time-out bounds the whole command. Commands that run for long bound each call instead. */
   protected oneShot = true
 
@@ -70,7 +74,8 @@ export abstract class BaseCommand extends Command {
   protected rest: readonly string[] = []
   /** Items changed, for the audit log; null until it is known. */
   protected affected: number | null = null
-  #settings: Settings | undefined
+  #active: ActiveSettings | undefined
+  #password: string | undefined
   /** Data went out already: an error document behind it would break whoever parses it. */
   #printed = false
   #renderDocument: DocumentRenderer | undefined
@@ -95,7 +100,7 @@ export abstract class BaseCommand extends Command {
 
   override async run(): Promise<void> {
     const parsed = await this.parse(this.ctor)
-    this.flags = parsed.flags
+    this.flags = withoutGuards(parsed.flags)
     this.args = parsed.args
     this.rest = parsed.argv as string[]
     await this.#prepareOutput()
@@ -104,23 +109,33 @@ export abstract class BaseCommand extends Command {
     else await this.execute()
   }
 
-  /** Settings from flags, environment and config file; read once. */
-  protected async settings(): Promise<Settings> {
-    if (!this.#settings) {
-      const named = (this.flags['config'] as string | undefined) ?? (process.env['ASYNQ_CONFIG'] || undefined)
-      const config = await readConfig(named, process.env)
-      const settings = mergeSettings(this.flags, process.env, config)
-      if (settings.password === '-') {
-        const { askPassword } = await import('./password-prompt.js')
-        this.#settings = { ...settings, password: await askPassword() }
-      } else this.#settings = settings
+  /** The config file that was named, if one was. */
+  protected configPath(): string | undefined {
+    return (this.flags['config'] as string | undefined) ?? (process.env['ASYNQ_CONFIG'] || undefined)
+  }
+
+  protected configFile(): Promise<ConfigFile> {
+    return readConfig(this.configPath(), process.env)
+  }
+
+  /** The connection in use, by flags, environment, context and config file; settled once. */
+  protected async active(): Promise<ActiveSettings> {
+    if (!this.#active) {
+      const global = Object.keys(this.flags).filter((name) => this.#base(name) !== undefined)
+      const flags = Object.fromEntries(global.map((name) => [name, this.flags[name]]))
+      this.#active = activeSettings(flags, process.env, await this.configFile())
+      if (this.#active.warning !== null) this.note(`Warning: ${this.#active.warning}`)
     }
-    return this.#settings
+    return this.#active
+  }
+
+  protected async settings(): Promise<Settings> {
+    return (await this.active()).settings
   }
 
   protected async connectionOptions(): Promise<ConnectionOptions> {
     const { clusterOnly } = this.ctor as typeof BaseCommand
-    const settings = await this.settings()
+    const settings = await this.#withPassword()
     const impact = this.effectiveImpact()
     return {
       ...connectionOptions(settings, { cluster: clusterOnly }),
@@ -128,6 +143,16 @@ export abstract class BaseCommand extends Command {
       // A command that only looks cannot write, whatever a mistake in it would have it do.
       readOnly: settings.read_only === true || impact === 'read' || impact === 'offline',
     }
+  }
+
+  /** The settings with the password that they name, asked for or fetched once. */
+  async #withPassword(): Promise<Settings> {
+    const { settings, context } = await this.active()
+    const { passwordFrom } = context
+    const given = settings.password ?? settings.password_file
+    if (given !== '-' && (given !== undefined || !passwordFrom)) return settings
+    this.#password ??= await readPassword(given === '-' ? { kind: 'prompt' } : passwordFrom!, process.env)
+    return { ...settings, password: this.#password }
   }
 
   /** Runs `work` with an open connection and closes it whatever happens. */
@@ -265,9 +290,7 @@ export abstract class BaseCommand extends Command {
     // A refused flag or argument is oclif's own error; help and version end with exit 0.
     if (error.oclif?.exit === 0) throw error
     const isUsage = error.oclif !== undefined && !(error instanceof AsynqError)
-    const shown = isUsage
-      ? new UsageError(error.message.split('\n')[0]!.replace(/^(\w)/, (c) => c.toLowerCase()))
-      : error
+    const shown = isUsage ? new UsageError(parserMessage(error.message)) : error
     const { monitoring } = this.ctor as typeof BaseCommand
     const asked = /(^|,)(--json|(--output|-o),(json|jsonl|yaml))(,|$)/.test(this.argv.join(','))
     if (shown instanceof AsynqError) {
@@ -348,7 +371,8 @@ export abstract class BaseCommand extends Command {
     if (impact !== 'write' && impact !== 'topology') return
     const settings = await this.settings()
     const name = this.id?.replaceAll(':', ' ') ?? ''
-    if (settings.read_only === true && !this.dryRun)
+    const { interactive } = this.ctor as typeof BaseCommand
+    if (settings.read_only === true && !this.dryRun && !interactive)
       throw new PreconditionError(`read-only: "${name}" would change something, so it is not done`)
     const path = settings.audit_log as string | undefined
     if (path === undefined) return
@@ -364,10 +388,10 @@ export abstract class BaseCommand extends Command {
     log.write({
       at: new Date(startedMs).toISOString(),
       ...whoAndWhere(process.env),
-      context: (this.flags['context'] as string | undefined) ?? (process.env['ASYNQ_CONTEXT'] || null),
+      context: (await this.active()).name,
       target: describeTarget((await this.connectionOptions()).target),
       command: this.id?.replaceAll(':', ' ') ?? '',
-      args: redactArgs(this.argv),
+      args: redactArgs(this.argv.map((arg) => arg.replace(VALUE_GUARD, ''))),
       dryRun: this.dryRun,
       affected: this.dryRun ? 0 : this.affected,
       exit: Number(process.exitCode ?? 0),
@@ -377,6 +401,18 @@ export abstract class BaseCommand extends Command {
   }
 
   async #open(): Promise<Redis> {
+    const redis = await this.#connect()
+    const { name, context } = await this.active()
+    try {
+      if (context.clusterIds.length > 0) await assertCluster(redis, name ?? 'default', context.clusterIds)
+    } catch (error) {
+      await redis.close()
+      throw error
+    }
+    return redis
+  }
+
+  async #connect(): Promise<Redis> {
     const options = await this.connectionOptions()
     const { openRedis } = await import('../redis/connect.js')
     if (this.#base('debug') !== true) return openRedis(options)
@@ -428,4 +464,15 @@ export abstract class BaseCommand extends Command {
       await drop()
     }
   }
+}
+
+/** What the parser complains about, as one line: it may list several things, each on its own. */
+function parserMessage(text: string): string {
+  const lines = text
+    .replaceAll(VALUE_GUARD, '')
+    .split('\n')
+    .map((line) => line.trim())
+    .filter((line) => line !== '' && !/^(See more help|The following errors?)/.test(line))
+  const said = text.startsWith('The following error') ? lines : lines.slice(0, 1)
+  return said.map((line) => line.replace(/^(\w)/, (letter) => letter.toLowerCase())).join('; ')
 }

@@ -123,6 +123,18 @@ export const GLOBAL_FLAGS = {
     value: 'FILE',
     description: 'config file [$HOME/.asynq.yaml, .yml or .json]',
   },
+  context: {
+    ...connection,
+    setting: false,
+    kind: 'string',
+    value: 'NAME',
+    description: 'connection to use, of those that "asynq context ls" shows (also: ASYNQ_CONTEXT)',
+  },
+  strict: {
+    ...safety,
+    kind: 'boolean',
+    description: 'refuse a config file that holds a password and that others can read',
+  },
   read_only: {
     ...safety,
     kind: 'boolean',

@@ -11,13 +11,13 @@ const opened = new Set<(typeof STREAMS)[number]>()
  */
 export function watchStreams(): void {
   for (const name of STREAMS) {
-    const make = Object.getOwnPropertyDescriptor(process, name)!.get!
+    const { get } = Object.getOwnPropertyDescriptor(process, name) as { readonly get: () => unknown }
     Object.defineProperty(process, name, {
       configurable: true,
       enumerable: true,
       get: () => {
         opened.add(name)
-        return make.call(process) as unknown
+        return get.call(process)
       },
     })
   }

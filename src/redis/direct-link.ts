@@ -50,7 +50,7 @@ export class DirectLink implements Link {
         this.#open = true
         resolve()
       })
-      socket.on('error', (error) => {
+      socket.on('error', (error: Error) => {
         reject(error)
         this.#end(error)
       })

@@ -153,7 +153,7 @@ export class SlotMover {
       if (!has(seenByTarget, 'importing', source.id)) {
         await this.#waitForReplica(target, this.#host.settings.stepTimeoutMs, true)
         await phase(move, 'importing', { keysBefore, method: 'classic' })
-        await this.#setSlot(target, 'IMPORTING', source.id)
+        await this.#import(target, source.id, ownerIn(seenByTarget, slot))
       }
       if (!has(seenBySource, 'migrating', target.id)) {
         await phase(move, 'migrating', { keysBefore })
@@ -262,7 +262,7 @@ export class SlotMover {
         this.#paused = { ...this.#paused, ...Object.fromEntries(marked.map((queue) => [queue, mark])) }
         onNotice(this.#move, 'waiting', `${marked.join(', ')} paused while the slot is taken back`)
       }
-      await this.#setSlot(target, 'IMPORTING', source.id)
+      await this.#import(target, source.id, ownerIn(await readView(redis, target.address), slot))
       await this.#copy(target, source, 'target')
     } else await this.#setSlot(source, 'STABLE')
     await this.#setSlot(target, 'STABLE')
@@ -389,6 +389,15 @@ export class SlotMover {
 
   async #setSlot(node: ClusterNode, ...words: readonly string[]): Promise<void> {
     await this.#host.redis.sendTo(node.address, ['CLUSTER', 'SETSLOT', this.#move.slot, ...words])
+  }
+
+  /**
+   * Opens the slot on the target. A node that imports a slot hears no news about its owner; after a failover of the source
+   * it would go on to believe in the dead one, and hold the whole cluster to be down.
+   */
+  async #import(target: ClusterNode, source: NodeId, believed: NodeId | null): Promise<void> {
+    if (believed !== source) await this.#setSlot(target, 'NODE', source)
+    await this.#setSlot(target, 'IMPORTING', source)
   }
 
   /** Names the new owner to a node. One that has become a replica needs no telling. */

@@ -17,12 +17,12 @@ describe('The command lines', () => {
     readonly us: (cli: <T>(...args: string[]) => Promise<T>) => Promise<Facts>
   }
   const shows = <Facts>(
-    command: string,
+    title: string,
     write: (first: Side, queue: string) => Promise<() => Promise<void>>,
     readers: (queue: string) => Readers<Facts>,
     check: (facts: Facts, scene: Scene) => void | Promise<void>,
   ) =>
-    proves(`cli: ${command}`, async (scene) => {
+    proves(title, async (scene) => {
       const { first, second, queue } = scene
       const go = binary
       if (second.name === 'Go' && go === null) return 'SKIPPED'
@@ -42,7 +42,7 @@ describe('The command lines', () => {
   const nothing = () => Promise.resolve()
 
   shows(
-    'the counts of a queue (stats)',
+    'cli: the counts of a queue (stats)',
     async (first, queue) => {
       await first.enqueue(
         { type: 't', queue },
@@ -74,7 +74,7 @@ describe('The command lines', () => {
   )
 
   shows(
-    'queue ls, on a cluster with slot and nodes',
+    'cli: queue ls, on a cluster with slot and nodes',
     async (first, queue) => {
       await first.enqueue({ type: 't', queue })
       return nothing
@@ -99,7 +99,7 @@ describe('The command lines', () => {
   )
 
   shows(
-    'task ls',
+    'cli: task ls',
     async (first, queue) => {
       await first.enqueue(
         { type: 'mail:send', queue, id: 'one', payload: base64('{"to":1}') },
@@ -127,7 +127,7 @@ describe('The command lines', () => {
   )
 
   shows(
-    'server ls',
+    'cli: server ls',
     async (first, queue) => {
       const worker = await first.serve({ queues: { [queue]: 3 }, concurrency: 7 })
       return () => worker.stop()
@@ -154,7 +154,7 @@ describe('The command lines', () => {
   )
 
   shows(
-    'cron ls',
+    'cli: cron ls',
     async (first, queue) => {
       const scheduler = await first.schedule({
         spec: '0 0 1 1 *',

@@ -11,7 +11,7 @@ export interface Exposition {
   /** Type by family. */
   readonly types: ReadonlyMap<string, string>
   /** The value of the one sample that has these labels. */
-  value(name: string, labels?: Readonly<Record<string, string>>): number | undefined
+  readonly value: (name: string, labels?: Readonly<Record<string, string>>) => number | undefined
 }
 
 const SAMPLE = /^([a-zA-Z_:][\w:]*)(?:\{((?:[a-zA-Z_]\w*="(?:[^"\\\n]|\\["\\n])*",?)*)\})? (\S+)$/

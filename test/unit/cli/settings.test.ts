@@ -77,17 +77,18 @@ describe('settings', () => {
 describe('the config file', () => {
   it('is YAML or JSON with the names of the flags', async () => {
     const yaml = 'cluster: true\ncluster_addrs: a:1,b:2\ndb: 3\nnat_map:\n  10.0.0.1:1: b:2\n'
-    assert.deepEqual(await parseConfig(yaml, 'f'), {
+    assert.deepEqual((await parseConfig(yaml, 'f')).base.settings, {
       cluster: true,
       cluster_addrs: 'a:1,b:2',
       db: '3',
       nat_map: ['10.0.0.1:1=b:2'],
     })
-    assert.deepEqual(await parseConfig('{"uri": "h:1", "cluster_addrs": ["a:1", "b:2"]}', 'f'), {
+    const json = '{"uri": "h:1", "cluster_addrs": ["a:1", "b:2"]}'
+    assert.deepEqual((await parseConfig(json, 'f')).base.settings, {
       uri: 'h:1',
       cluster_addrs: 'a:1,b:2',
     })
-    assert.deepEqual(await parseConfig('', 'f'), {})
+    assert.deepEqual((await parseConfig('', 'f')).base.settings, {})
   })
 
   it('is refused with the place of a syntax error, and with the nearest name for an unknown key', async () => {
@@ -106,10 +107,10 @@ describe('the config file', () => {
   it('is looked for in HOME, and must exist when it is named', async () => {
     const home = mkdtempSync(join(tmpdir(), 'asynq-home-'))
     try {
-      assert.deepEqual(await readConfig(undefined, { HOME: home }), {})
-      assert.deepEqual(await readConfig(undefined, {}), {})
+      assert.equal((await readConfig(undefined, { HOME: home })).path, null)
+      assert.equal((await readConfig(undefined, {})).path, null)
       writeFileSync(join(home, '.asynq.json'), '{"uri":"h:1"}')
-      assert.deepEqual(await readConfig(undefined, { HOME: home }), { uri: 'h:1' })
+      assert.deepEqual((await readConfig(undefined, { HOME: home })).base.settings, { uri: 'h:1' })
       await assert.rejects(readConfig(join(home, 'none.yaml'), {}), usage(/not found/))
     } finally {
       rmSync(home, { recursive: true })
