@@ -22,6 +22,7 @@ import { connectionOptions, describeTarget, goCompat } from './connection-option
 import { parseDuration } from '../units.js'
 import { EXIT, MONITORING_EXIT, monitoringExit } from './exit-codes.js'
 import { globalFlagEntries, type GlobalFlag, type Settings } from './global-flags.js'
+import { nearest } from './normalize-argv.js'
 import type { OutFile } from './out-file.js'
 import { outIsTerminal, writeOut } from './output.js'
 import { reportBug, reportError } from './report-error.js'
@@ -225,6 +226,7 @@ export abstract class BaseCommand extends Command {
     const limit = this.#base('limit') as string | undefined
     this.print(
       await renderListing(listing, {
+        nowMs: Date.now(),
         format: this.format(),
         width: this.terminalWidth(),
         header: this.flags['no-header'] !== true,
@@ -287,9 +289,7 @@ export abstract class BaseCommand extends Command {
     // A refused flag or argument is oclif's own error; help and version end with exit 0.
     if (error.oclif?.exit === 0) throw error
     const isUsage = error.oclif !== undefined && !(error instanceof AsynqError)
-    const shown = isUsage
-      ? new UsageError(error.message.split('\n')[0]!.replace(/^(\w)/, (c) => c.toLowerCase()))
-      : error
+    const shown = isUsage ? new UsageError(this.#usageProblem(error.message.split('\n')[0]!)) : error
     const { monitoring } = this.ctor as typeof BaseCommand
     const asked = /(^|,)(--json|(--output|-o),(json|jsonl|yaml))(,|$)/.test(this.argv.join(','))
     if (shown instanceof AsynqError) {
@@ -304,6 +304,15 @@ export abstract class BaseCommand extends Command {
       process.exitCode = monitoring ? MONITORING_EXIT.UNKNOWN : EXIT.BUG
     }
     return Promise.resolve()
+  }
+
+  /** oclif's words in ours, with the flag that was probably meant. */
+  #usageProblem(message: string): string {
+    const unknown = /^Nonexistent flags?: --?([^\s=,]+)/.exec(message)?.[1]
+    if (unknown === undefined) return message.replace(/^(\w)/, (c) => c.toLowerCase())
+    const { flags, baseFlags } = this.ctor as typeof BaseCommand
+    const near = nearest(unknown, Object.keys({ ...baseFlags, ...flags }))
+    return `unknown flag --${unknown}${near === null ? '' : `; did you mean --${near}?`}`
   }
 
   protected override async finally(): Promise<void> {
