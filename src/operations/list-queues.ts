@@ -38,8 +38,8 @@ export interface QueueFigures {
   readonly retry: number
   readonly archived: number
   readonly completed: number
-  /** Groups with waiting tasks. */
-  readonly groups: number
+  /** Groups with waiting tasks, and how many wait. */
+  readonly groups: readonly { readonly group: string; readonly size: number }[]
   readonly paused: boolean
   /** ms since the oldest pending task became pending; 0 when none is. */
   readonly latencyMs: number
@@ -121,9 +121,8 @@ export async function listQueues(
   const names = selectQueues(await readQueueNames(redis), options.patterns ?? [])
   const topology = options.placement ? await redis.topology() : null
   const placements = names.map((queue) => (topology ? placeQueue(queue, topology) : null))
-  const [figures, bytes, keyCounts, servers] = await Promise.all([
-    options.figures ? readFigures(redis, names) : [],
-    options.bytes ? measureQueues(redis, names).catch(ifUnavailable(names.map(() => undefined))) : [],
+  const [{ figures, bytes }, keyCounts, servers] = await Promise.all([
+    readFiguresAndBytes(redis, names, options),
     options.keys ? countKeys(redis, placements) : [],
     options.workers ? new Inspector(redis).servers().catch(ifUnavailable(null)) : null,
   ])
@@ -150,6 +149,27 @@ export async function listQueues(
       ? ['the server does not permit MEMORY USAGE: the bytes of queues are not known']
       : [],
   }
+}
+
+/** Bytes are undefined where the figures they are estimated from are not known. */
+async function readFiguresAndBytes(
+  redis: Redis,
+  queues: readonly string[],
+  options: { readonly figures: boolean; readonly bytes?: boolean },
+): Promise<{
+  readonly figures: readonly (QueueFigures | null)[]
+  readonly bytes: readonly (number | null | undefined)[]
+}> {
+  if (!options.figures && !options.bytes) return { figures: [], bytes: [] }
+  const figures = await readFigures(redis, queues)
+  if (!options.bytes) return { figures, bytes: [] }
+  const shapes = queues.flatMap((queue, at) => {
+    const known = figures[at]
+    return known ? [{ queue, counts: known, groups: known.groups }] : []
+  })
+  const measured = await measureQueues(redis, shapes).catch(ifUnavailable(shapes.map(() => undefined)))
+  let next = 0
+  return { figures, bytes: figures.map((known) => (known ? measured[next++] : undefined)) }
 }
 
 /** Flow between two readings of the same queue. Pure. */
@@ -288,13 +308,14 @@ export async function readFigures(
     const mine = first.slice(at * width, (at + 1) * width)
     return mine.includes(undefined) ? null : (mine as readonly Reply[])
   })
+  const groups = replies.map((mine) =>
+    ((mine?.at(-1) as readonly Buffer[] | undefined) ?? []).map(String).sort(),
+  )
   const wanted = queues.map((queue, at) => {
-    const [oldest, groups] = replies[at]?.slice(-2) ?? []
+    const oldest = replies[at]?.at(-2)
     return [
       read(['HGET', keys.taskKey(queue, Buffer.isBuffer(oldest) ? String(oldest) : ''), 'pending_since']),
-      ...((groups as readonly Buffer[] | undefined) ?? []).map((name) =>
-        read(['ZCARD', keys.groupKey(queue, String(name))]),
-      ),
+      ...groups[at]!.map((group) => read(['ZCARD', keys.groupKey(queue, group)])),
     ]
   })
   const second = await readTolerant(redis, wanted.flat())
@@ -312,8 +333,10 @@ export async function readFigures(
       number,
       number,
     ]
-    const grouped = sizes.map(Number).filter((size) => size > 0)
-    const aggregating = grouped.reduce((sum, size) => sum + size, 0)
+    const grouped = groups[at]!.map((group, n) => ({ group, size: Number(sizes[n] ?? 0) })).filter(
+      ({ size }) => size > 0,
+    )
+    const aggregating = grouped.reduce((sum, { size }) => sum + size, 0)
     const sinceMs = Number(counter(since) / 1_000_000n)
     return {
       size: pending + active + aggregating + scheduled + retry + archived + completed,
@@ -324,7 +347,7 @@ export async function readFigures(
       retry,
       archived,
       completed,
-      groups: grouped.length,
+      groups: grouped,
       paused: paused > 0,
       latencyMs: sinceMs > 0 ? Math.max(0, readAtMs - sinceMs) : 0,
       processed: Number(counter(mine[7])),
