@@ -146,7 +146,7 @@ describe('ratesBetween', () => {
     retry: 0,
     archived: 0,
     completed: 0,
-    groups: 0,
+    groups: [],
     paused: false,
     latencyMs: 0,
     processed: 0,
