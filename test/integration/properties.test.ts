@@ -18,8 +18,8 @@ import { useSharedCluster } from '../support/servers.js'
  * other's way. After each batch nothing is under way, and everything stored is held against what must be true.
  */
 
-const IDS = ['a', 'b', 'c', 'd', 'e', 'f'] as const
-const GROUPS = ['g', 'h'] as const
+const IDS = ['a', 'b', 'c', 'd', 'e'] as const
+const GROUPS = ['g', 'h', 'i'] as const
 const CONNECTIONS = 4
 const WORKERS = 3
 const RUNS = 150
@@ -34,6 +34,7 @@ type Operation =
       readonly kept: boolean
     }
   | { readonly do: 'take'; readonly worker: number }
+  | { readonly do: 'take and fail' }
   | {
       readonly do: 'settle'
       readonly worker: number
@@ -69,6 +70,7 @@ const operation: fc.Arbitrary<Operation> = fc.oneof(
     }),
   },
   { weight: 7, arbitrary: fc.record({ do: of('take'), worker }) },
+  { weight: 4, arbitrary: fc.record({ do: of('take and fail') }) },
   {
     weight: 6,
     arbitrary: fc.record({
@@ -153,6 +155,15 @@ class World {
         const taken = await broker.dequeue([queue])
         if (taken)
           this.#held[operation.worker]!.push({ message: taken.message, leaseMostSec: taken.leaseExpirySec })
+        return
+      }
+      case 'take and fail': {
+        const taken = await broker.dequeue([queue])
+        if (!taken) return
+        const options = { retryAtMs: this.#sec * 1000, error: 'failed', countsAsFailure: true }
+        if (!(await allowed(broker.retry(taken.message, options)))) return
+        tally.processed++
+        tally.failed++
         return
       }
       case 'settle':
