@@ -46,7 +46,7 @@ export const moveFlags = {
     default: 'auto' as const,
     description: 'atomic where the servers offer it, else classic',
   })(),
-  'batch-keys': Flags.integer({ default: 1000, min: 1, description: 'keys of one MIGRATE at the most' }),
+  'batch-keys': Flags.integer({ default: 5000, min: 1, description: 'keys of one MIGRATE at the most' }),
   'batch-bytes': Flags.string({
     default: '8MiB',
     helpValue: 'SIZE',

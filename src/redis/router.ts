@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import { PreconditionError, UnavailableError, type AddressFailure, type AsynqError } from '../errors.js'
 import type { Topology } from '../topology/types.js'
 import { keySlot } from '../wire/slot.js'
@@ -61,6 +62,8 @@ export class Router implements Redis {
 
   /** @param expiresAtMs on the clock of `performance.now()`; no call runs on past it. */
   constructor(locator: Locator, timeoutMs: number, expiresAtMs = Infinity) {
+    // Every call that waits for its next try listens for the close.
+    setMaxListeners(0, this.#closing.signal)
     this.#expiresAtMs = expiresAtMs
     this.#locator = locator
     this.mode = locator.mode

@@ -55,6 +55,9 @@ export class TargetFullError extends PreconditionError {}
 /** Where the adaptation starts and how far it may go down, keys per batch. */
 const FIRST_BATCH = 100
 const SMALLEST_BATCH = 10
+const BATCHES_PER_SIZE = 3
+/** A key must become this much cheaper for batches to grow on. */
+const WORTH_GROWING = 0.9
 /** Listed at once: many batches, so that listing costs little. */
 const WINDOW_KEYS = 20_000
 /** Measured at once, while the page before is under way. */
@@ -62,6 +65,10 @@ const PAGE_KEYS = 1000
 /** Bytes of a key that could not be measured. */
 const ASSUMED_BYTES = 1000
 const LOCK_BYTES = 100
+/** Of more tasks than this one in so many is measured, while each of those is below this size. */
+const SAMPLE_FROM_KEYS = 200
+const SAMPLE_ONE_IN = 10
+const SAMPLE_BELOW_BYTES = 16 * 1024
 /** A key of that size may take this long, on top of the rest: 10 MB/s. */
 const SLOWEST_BYTES_PER_MS = 10_000
 
@@ -118,6 +125,12 @@ class SlotCopy {
   /** Keys per batch as adapted. */
   #batchKeys = FIRST_BATCH
   #lastDoneAt = 0
+  /** Batches of the present size, the size before it, and whether the search for the best is over. */
+  #perKeyMs: number[] = []
+  #smaller: { readonly keys: number; readonly perKeyMs: number } | null = null
+  #settled = false
+  /** A large task was seen, or a batch took too long: none is to be guessed any more. */
+  #measureAll = false
   #pacedUntil = performance.now()
 
   constructor(context: CopyContext) {
@@ -209,6 +222,7 @@ class SlotCopy {
       return
     }
     this.#batchKeys = SMALLEST_BATCH
+    this.#measureAll = true
     await this.#recover(batch, outcome.error)
   }
 
@@ -273,11 +287,29 @@ class SlotCopy {
     return Math.round(Math.max(1000, this.#context.bounds().maxStallMs * 4) + bytes / SLOWEST_BYTES_PER_MS)
   }
 
+  /**
+   * Batches grow while that makes a key cheaper, which it does where the nodes are far apart, and shrink when one blocks
+   * its source for too long.
+   */
   #adapt(tookMs: number, keys: number): void {
     const { maxStallMs, batchKeys } = this.#context.bounds()
-    if (tookMs > maxStallMs / 2) this.#batchKeys = Math.max(SMALLEST_BATCH, Math.floor(keys / 2))
-    else if (tookMs < maxStallMs / 8 && keys >= this.#batchKeys)
+    if (tookMs > maxStallMs / 2) {
+      this.#batchKeys = Math.max(SMALLEST_BATCH, Math.floor(keys / 2))
+      this.#settled = true
+    }
+    if (this.#settled || keys < this.#batchKeys) return
+    this.#perKeyMs.push(tookMs / keys)
+    if (this.#perKeyMs.length < BATCHES_PER_SIZE) return
+    const perKeyMs = Math.min(...this.#perKeyMs)
+    this.#perKeyMs = []
+    if (this.#smaller === null || perKeyMs < this.#smaller.perKeyMs * WORTH_GROWING) {
+      this.#smaller = { keys: this.#batchKeys, perKeyMs }
       this.#batchKeys = Math.min(batchKeys, this.#batchKeys * 2)
+      this.#settled = this.#batchKeys === this.#smaller.keys
+    } else {
+      this.#batchKeys = this.#smaller.keys
+      this.#settled = true
+    }
   }
 
   /** Holds the average at the rate: each batch reserves its time, and waits for that of the ones before it. */
@@ -296,26 +328,40 @@ class SlotCopy {
     return (value(keys!) as readonly Buffer[]).map(readKey)
   }
 
-  /** Bytes of each key: of task hashes cheaply, in one script; of others as the server estimates. */
+  /**
+   * Bytes of each key: of task hashes by their message and result, of others as the server estimates. Of many tasks one in
+   * ten is looked at, as long as those are small: measuring all costs the source a quarter of what moving them does.
+   */
   async #measure(keys: readonly SlotKey[]): Promise<readonly number[]> {
-    const { source } = this.#context
     const tasks = keys.flatMap(({ kind, name }) => (kind === 'task' ? [name as string] : []))
-    const rest = keys.filter(({ kind }) => kind === 'other')
-    let taskBytes: readonly number[] = []
-    if (tasks.length > 0) {
-      const { args, onNoScript } = scriptCommand(measureTasksScript, tasks)
-      let [reply] = await this.#run(source, [args])
-      if (!reply!.ok && reply!.error.message.startsWith('NOSCRIPT'))
-        [reply] = await this.#run(source, [onNoScript!])
-      // A task that went meanwhile makes the server refuse the whole page.
-      if (reply!.ok) taskBytes = measureTasksScript.decode(reply!.value)
-    }
-    const restBytes = await this.#memory(rest)
+    const taskBytes = await this.#measureTasks(tasks)
+    const restBytes = await this.#memory(keys.filter(({ kind }) => kind === 'other'))
     let [task, other] = [0, 0]
     return keys.map(({ kind }) => {
-      if (kind === 'task') return taskBytes[task++] ?? ASSUMED_BYTES
+      if (kind === 'task') return taskBytes[task++]!
       return kind === 'other' ? restBytes[other++]! : LOCK_BYTES
     })
+  }
+
+  async #measureTasks(tasks: readonly string[]): Promise<readonly number[]> {
+    if (tasks.length === 0) return []
+    if (!this.#measureAll && tasks.length > SAMPLE_FROM_KEYS) {
+      const sample = await this.#sizes(tasks.filter((_, at) => at % SAMPLE_ONE_IN === 0))
+      if (Math.max(...sample) < SAMPLE_BELOW_BYTES)
+        return tasks.map((_, at) => sample[Math.floor(at / SAMPLE_ONE_IN)]!)
+      this.#measureAll = true
+    }
+    return this.#sizes(tasks)
+  }
+
+  async #sizes(tasks: readonly string[]): Promise<readonly number[]> {
+    const { source } = this.#context
+    const { args, onNoScript } = scriptCommand(measureTasksScript, tasks)
+    let [reply] = await this.#run(source, [args])
+    if (!reply!.ok && reply!.error.message.startsWith('NOSCRIPT'))
+      [reply] = await this.#run(source, [onNoScript!])
+    // A task that went meanwhile makes the server refuse the whole page.
+    return reply!.ok ? measureTasksScript.decode(reply!.value) : tasks.map(() => ASSUMED_BYTES)
   }
 
   async #memory(keys: readonly SlotKey[]): Promise<readonly number[]> {

@@ -73,7 +73,7 @@ export function applyOptions(
     journal: new JournalStore(stateDir).create(plan),
     auth: {},
     method: 'classic',
-    bounds: { rateBytesPerSec: 0, batchKeys: 1000, batchBytes: 8 * 1024 * 1024, maxStallMs: 500 },
+    bounds: { rateBytesPerSec: 0, batchKeys: 5000, batchBytes: 8 * 1024 * 1024, maxStallMs: 500 },
     stepTimeoutMs: 20_000,
     pause: false,
     drainTimeoutMs: 5000,
