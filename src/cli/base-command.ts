@@ -22,7 +22,7 @@ import { connectionOptions, describeTarget, goCompat } from './connection-option
 import { parseDuration } from '../units.js'
 import { EXIT, MONITORING_EXIT, monitoringExit } from './exit-codes.js'
 import { globalFlagEntries, type GlobalFlag, type Settings } from './global-flags.js'
-import { nearest } from './normalize-argv.js'
+import { nearest, VALUE_GUARD, withoutGuards } from './normalize-argv.js'
 import type { OutFile } from './out-file.js'
 import { outIsTerminal, writeOut } from './output.js'
 import { reportBug, reportError } from './report-error.js'
@@ -63,6 +63,8 @@ export abstract class BaseCommand extends Command {
   static monitoring = false
   /** Whether --watch makes sense: the command prints a state, and changes nothing. */
   static watchable = false
+  /** Asks before each of its writes itself, and in read-only mode only looks. */
+  static interactive = false
   /** Whether the time-out bounds the whole command. Commands that run for long bound each call instead. */
   protected oneShot = true
 
@@ -98,7 +100,7 @@ export abstract class BaseCommand extends Command {
 
   override async run(): Promise<void> {
     const parsed = await this.parse(this.ctor)
-    this.flags = parsed.flags
+    this.flags = withoutGuards(parsed.flags)
     this.args = parsed.args
     this.rest = parsed.argv as string[]
     await this.#prepareOutput()
@@ -289,7 +291,7 @@ export abstract class BaseCommand extends Command {
     // A refused flag or argument is oclif's own error; help and version end with exit 0.
     if (error.oclif?.exit === 0) throw error
     const isUsage = error.oclif !== undefined && !(error instanceof AsynqError)
-    const shown = isUsage ? new UsageError(this.#usageProblem(error.message.split('\n')[0]!)) : error
+    const shown = isUsage ? new UsageError(this.#usageProblem(error.message)) : error
     const { monitoring } = this.ctor as typeof BaseCommand
     const asked = /(^|,)(--json|(--output|-o),(json|jsonl|yaml))(,|$)/.test(this.argv.join(','))
     if (shown instanceof AsynqError) {
@@ -309,7 +311,7 @@ export abstract class BaseCommand extends Command {
   /** oclif's words in ours, with the flag that was probably meant. */
   #usageProblem(message: string): string {
     const unknown = /^Nonexistent flags?: --?([^\s=,]+)/.exec(message)?.[1]
-    if (unknown === undefined) return message.replace(/^(\w)/, (c) => c.toLowerCase())
+    if (unknown === undefined) return parserMessage(message)
     const { flags, baseFlags } = this.ctor as typeof BaseCommand
     const near = nearest(unknown, Object.keys({ ...baseFlags, ...flags }))
     return `unknown flag --${unknown}${near === null ? '' : `; did you mean --${near}?`}`
@@ -379,7 +381,8 @@ export abstract class BaseCommand extends Command {
     if (impact !== 'write' && impact !== 'topology') return
     const settings = await this.settings()
     const name = this.id?.replaceAll(':', ' ') ?? ''
-    if (settings.read_only === true && !this.dryRun)
+    const { interactive } = this.ctor as typeof BaseCommand
+    if (settings.read_only === true && !this.dryRun && !interactive)
       throw new PreconditionError(`read-only: "${name}" would change something, so it is not done`)
     const path = settings.audit_log as string | undefined
     if (path === undefined) return
@@ -398,7 +401,7 @@ export abstract class BaseCommand extends Command {
       context: (await this.active()).name,
       target: describeTarget((await this.connectionOptions()).target),
       command: this.id?.replaceAll(':', ' ') ?? '',
-      args: redactArgs(this.argv),
+      args: redactArgs(this.argv.map((arg) => arg.replace(VALUE_GUARD, ''))),
       dryRun: this.dryRun,
       affected: this.dryRun ? 0 : this.affected,
       exit: Number(process.exitCode ?? 0),
@@ -471,4 +474,15 @@ export abstract class BaseCommand extends Command {
       await drop()
     }
   }
+}
+
+/** What the parser complains about, as one line: it may list several things, each on its own. */
+function parserMessage(text: string): string {
+  const lines = text
+    .replaceAll(VALUE_GUARD, '')
+    .split('\n')
+    .map((line) => line.trim())
+    .filter((line) => line !== '' && !/^(See more help|The following errors?)/.test(line))
+  const said = text.startsWith('The following error') ? lines : lines.slice(0, 1)
+  return said.map((line) => line.replace(/^(\w)/, (letter) => letter.toLowerCase())).join('; ')
 }

@@ -187,8 +187,9 @@ export abstract class HealthCommand extends BaseCommand {
       exit,
       junitWarnings: this.flags['junit-warnings'] as 'pass' | 'fail',
       paint: (text: string) => text,
+      width: null,
     }
-    const onScreen = { ...options, paint: await this.#painter() }
+    const onScreen = { ...options, paint: await this.#painter(), width: this.terminalWidth() }
     for (const { format, file } of outputs) {
       file?.write(renderHealth(report, format, options))
       file?.commit()

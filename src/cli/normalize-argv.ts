@@ -119,16 +119,16 @@ function normalizeFlags(tokens: readonly string[], flags: readonly FlagShape[]):
       else if (!target) out.push([token])
       else {
         put(flag, `--${flag.name}`)
-        put(target, `--${target.name}`, value)
+        put(target, ...valued(target, value))
       }
       if (target && equals < 0 && DURATION.test(tokens[at + 1] ?? ''))
-        put(target, `--${target.name}`, tokens[++at]!)
+        put(target, ...valued(target, tokens[++at]!))
     } else if (equals >= 0) {
-      put(flag, `--${flag.name}`, token.slice(equals + 1))
+      put(flag, ...valued(flag, token.slice(equals + 1)))
     } else if (!token.startsWith('--') && token.length > 2) {
-      put(flag, `--${flag.name}`, token.slice(2))
+      put(flag, ...valued(flag, token.slice(2)))
     } else if (at + 1 < tokens.length) {
-      put(flag, `--${flag.name}`, tokens[++at]!)
+      put(flag, ...valued(flag, tokens[++at]!))
     } else {
       out.push([token])
     }
@@ -142,6 +142,26 @@ function findFlag(token: string, flags: readonly FlagShape[]): FlagShape | undef
     return flags.find(({ names }) => names.includes(name))
   }
   return flags.find(({ chars }) => chars.includes(token[1]!))
+}
+
+/** Stands before a value that the parser would take for a flag, such as that of `--sort -pending`. */
+export const VALUE_GUARD = '\u0000'
+
+const valued = ({ name }: FlagShape, value: string) => [
+  `--${name}`,
+  /^-[A-Za-z-]/.test(value) ? `${VALUE_GUARD}${value}` : value,
+]
+
+/** Values of flags without the guard. */
+export function withoutGuards(flags: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  const bare = (value: unknown): unknown =>
+    typeof value === 'string' && value.startsWith(VALUE_GUARD) ? value.slice(1) : value
+  return Object.fromEntries(
+    Object.entries(flags).map(([name, value]) => [
+      name,
+      Array.isArray(value) ? value.map(bare) : bare(value),
+    ]),
+  )
 }
 
 const needsValue = (token: string) => (token.startsWith('--') ? !token.includes('=') : token.length === 2)

@@ -15,11 +15,13 @@ import {
 import type { CopyBounds, MigrateAuth } from '../reshard/classic.js'
 import { JournalStore, type Journal } from '../reshard/journal.js'
 import type { StopSignal } from '../reshard/move-slot.js'
+import { readPlanStates } from '../reshard/status.js'
 import { formatBytes, formatDuration, parseBytes, parsePositiveDuration } from '../units.js'
 import { whoAndWhere } from './audit-log.js'
 import { BaseCommand } from './base-command.js'
 import { cannotWrite } from './out-file.js'
 import { startProgress } from './progress.js'
+import { reportItems } from './results.js'
 
 export const journalFlag = {
   journal: Flags.string({
@@ -31,6 +33,10 @@ export const journalFlag = {
 export const confirmFlags = {
   yes: Flags.boolean({ char: 'y', description: 'do not ask' }),
   confirm: Flags.string({ helpValue: 'ID', description: 'do not ask: the plan is this one' }),
+} satisfies Interfaces.FlagInput
+
+export const dryRunFlag = {
+  'dry-run': Flags.boolean({ description: 'say what would be done; change nothing' }),
 } satisfies Interfaces.FlagInput
 
 /** How slots are moved. */
@@ -105,6 +111,20 @@ export abstract class ReshardCommand extends BaseCommand {
   protected planOf(name: string): PlanFile {
     const store = this.store()
     return store.has(name) ? store.open(name).plan : this.readPlan(name)
+  }
+
+  /** What going on with, or giving up, a plan would come to, as its journal has it. */
+  protected reportDryRun(journal: Journal, does: string): void {
+    const { id, moves } = journal.plan
+    const current = readPlanStates(this.store()).find((plan) => plan.id === id)?.current
+    const where = this.flags['roll-back-current'] === true ? 'back to its source' : 'to its target'
+    const hand = current ? `, slot ${current.slot} is brought ${where} first` : ''
+    const left = moves.length - journal.finished('done').size
+    reportItems(
+      this,
+      [{ item: { id }, error: null }],
+      () => `would ${does} ${left} of ${moves.length} slots of plan ${id}${hand}`,
+    )
   }
 
   protected async migrateAuth(): Promise<MigrateAuth> {

@@ -22,6 +22,7 @@ export default class Dash extends BaseCommand {
     '<%= config.bin %> dash --once > dashboard.txt',
   ]
   static override impact = 'write' as const
+  static override interactive = true
   static override flags = {
     refresh: Flags.string({
       helpValue: 'DURATION',
@@ -50,7 +51,7 @@ export default class Dash extends BaseCommand {
             ? target.path
             : `${target.masterName} (Sentinel)`
     const style = await this.#style()
-    const readOnly = false
+    const readOnly = (await this.settings()).read_only === true
     await this.withRedis(async (redis) => {
       if (view === 'cluster' && redis.mode !== 'cluster')
         throw new UsageError('--view cluster needs a cluster')

@@ -142,7 +142,9 @@ function judge(
             : 'ok')
     const bound = status === 'critical' ? crit : status === 'warning' ? warn : null
     const wants =
-      forced === undefined && bound ? ` (${status === 'critical' ? 'crit' : 'warn'} ${bound.text})` : ''
+      forced === undefined && bound && !stage.stateful
+        ? ` (${status === 'critical' ? 'crit' : 'warn'} ${bound.text})`
+        : ''
     return {
       subject,
       status,

@@ -302,7 +302,7 @@ export function measureEviction(observation: Observation): Measured {
         remedy: `CONFIG SET maxmemory-policy noeviction on ${address}: it may drop tasks`,
       }
     },
-    (seen) => `${plural(seen.length, 'node')} drop nothing`,
+    (seen) => `${plural(seen.length, 'node')}, none drops tasks`,
   )
 }
 

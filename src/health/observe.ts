@@ -52,7 +52,7 @@ export interface ObserveOptions {
 const ACTIVE_SAMPLE = 100
 /** Time to live of a scheduler's registration (asynq v0.26). */
 const SCHEDULER_TTL_SEC = 20
-/** Set, outside of asynq's names, while a reshard of ours is at work; holds the plan's id. */
+/** Set, outside of asynq's names, while a reshard of ours is at work: JSON with its `plan`. */
 const RESHARD_LOCK_KEY = 'asynq-cli:reshard'
 
 /**
@@ -188,7 +188,9 @@ class Reader {
 
 async function readReshardPlan(reader: Reader): Promise<string | null> {
   const reply = await reader.one(read(['GET', RESHARD_LOCK_KEY]))
-  return reply.ok && Buffer.isBuffer(reply.value) ? reply.value.toString() : null
+  if (!reply.ok || !Buffer.isBuffer(reply.value)) return null
+  const [, plan] = /"plan":"([\w-]+)"/.exec(reply.value.toString()) ?? []
+  return plan ?? 'unknown'
 }
 
 // ---- queues

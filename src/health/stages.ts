@@ -28,15 +28,24 @@ export interface Stage {
   /** Defaults, as in a rules file. */
   readonly warn: string
   readonly crit: string
+  /** The value only numbers states, and thresholds pick among them: messages do not repeat them. */
+  readonly stateful: boolean
   /** Needs a cluster: off on a single server. */
   readonly clusterOnly: boolean
   /** Label of its values in perfdata, before `_SUBJECT`. */
   readonly perf: string
 }
 
-const cluster = { scope: 'cluster', unit: 'count', warn: 'off', crit: 'off', clusterOnly: true } as const
+const cluster = {
+  scope: 'cluster',
+  unit: 'count',
+  warn: 'off',
+  crit: 'off',
+  stateful: false,
+  clusterOnly: true,
+} as const
 const node = { ...cluster, clusterOnly: false } as const
-const queue = { scope: 'queue', unit: 'count', warn: 'off', crit: 'off', clusterOnly: false } as const
+const queue = { ...node, scope: 'queue' } as const
 const global_ = { ...queue, scope: 'global' } as const
 
 /** Every stage, in the order in which they are judged and shown. The thresholds are the defaults. */
@@ -53,6 +62,7 @@ export const STAGES = [
   {
     ...cluster,
     name: 'cluster-state',
+    stateful: true,
     measures: 'nodes that call the cluster down',
     crit: '0',
     perf: 'nodes_down_state',
@@ -60,6 +70,7 @@ export const STAGES = [
   {
     ...cluster,
     name: 'coverage',
+    stateful: true,
     measures: 'slots with a live master',
     crit: '16384:',
     perf: 'slots_covered',
@@ -67,6 +78,7 @@ export const STAGES = [
   {
     ...cluster,
     name: 'masters',
+    stateful: true,
     measures: 'master of each shard: 0 online, 1 suspected or out of reach, 2 down',
     warn: '0',
     crit: '1',
@@ -91,6 +103,7 @@ export const STAGES = [
   {
     ...cluster,
     name: 'open-slots',
+    stateful: true,
     measures: 'slots being moved on each master, while no reshard of ours runs',
     warn: '0',
     perf: 'open_slots',
@@ -98,6 +111,7 @@ export const STAGES = [
   {
     ...cluster,
     name: 'agreement',
+    stateful: true,
     measures: 'nodes that see other slot owners than most, twice in a row',
     warn: '0',
     perf: 'nodes_disagreeing',
@@ -105,6 +119,7 @@ export const STAGES = [
   {
     ...cluster,
     name: 'epochs',
+    stateful: true,
     measures: 'masters that share their configuration epoch with another',
     crit: '0',
     perf: 'epoch_collisions',
@@ -121,6 +136,7 @@ export const STAGES = [
   {
     ...node,
     name: 'eviction',
+    stateful: true,
     measures: 'nodes with maxmemory whose policy is not noeviction: they would drop tasks',
     crit: '0',
     perf: 'evicting',
@@ -128,6 +144,7 @@ export const STAGES = [
   {
     ...node,
     name: 'persistence',
+    stateful: true,
     measures: 'each master: 0 append-only file on, 1 snapshots at most, 2 the last save or write failed',
     perf: 'persistence',
   },
@@ -187,11 +204,12 @@ export const STAGES = [
   {
     ...queue,
     name: 'orphans',
+    stateful: true,
     measures: 'active tasks without any lease, in a sample: nobody will recover them',
     warn: '0',
     perf: 'orphans',
   },
-  { ...queue, name: 'paused', measures: '1 when paused', warn: '0', perf: 'paused' },
+  { ...queue, name: 'paused', stateful: true, measures: '1 when paused', warn: '0', perf: 'paused' },
   {
     ...queue,
     name: 'consumers',
@@ -212,6 +230,7 @@ export const STAGES = [
   {
     ...global_,
     name: 'queue-names',
+    stateful: true,
     measures: 'queues whose keys would spread over slots, and expected ones that are missing',
     crit: '0',
     perf: 'bad_names',
@@ -219,6 +238,7 @@ export const STAGES = [
   {
     ...global_,
     name: 'cron-duplicates',
+    stateful: true,
     measures: 'schedulers, beyond the first, with the same spec and task',
     warn: '0',
     perf: 'cron_duplicates',

@@ -1,7 +1,9 @@
 import { ServerReplyError } from '../errors.js'
 import type { Command, Outcome, Redis, Reply } from '../redis/types.js'
 import * as keys from '../wire/keys.js'
+import { TASK_STATES, type TaskState } from '../wire/state.js'
 import { asAsynqError, read, texts } from './reads.js'
+import { stateContainer } from './tasks.js'
 
 /** What a queue weighs, estimated from a sample of its tasks as asynq v0.26 does, but outside of any script. */
 
@@ -11,33 +13,23 @@ const SAMPLED_GROUPS = 5
 /** Queues measured in one go: a sample is up to 140 commands a queue, and pipelines must stay bounded. */
 const QUEUES_AT_A_TIME = 100
 
-type Container = readonly [size: 'LLEN' | 'ZCARD', range: 'LRANGE' | 'ZRANGE', key: string]
-
-const containers = (queue: string): readonly Container[] => [
-  ['LLEN', 'LRANGE', keys.activeKey(queue)],
-  ['LLEN', 'LRANGE', keys.pendingKey(queue)],
-  ['ZCARD', 'ZRANGE', keys.scheduledKey(queue)],
-  ['ZCARD', 'ZRANGE', keys.retryKey(queue)],
-  ['ZCARD', 'ZRANGE', keys.archivedKey(queue)],
-  ['ZCARD', 'ZRANGE', keys.completedKey(queue)],
-]
-
-/** One kind of tasks of a queue: how many there are, and which of them to weigh. */
-interface Share {
-  count: number
-  readonly sampleIds: string[]
+/** What is known of a queue before it is weighed: only what holds tasks has to be asked about. */
+export interface QueueShape {
+  readonly queue: string
+  readonly counts: Readonly<Record<TaskState, number>>
+  readonly groups: readonly { readonly group: string; readonly size: number }[]
 }
 
 /**
  * Approximate bytes of each queue: its lists and zsets, and for each state the average of up to 20 task hashes times
  * the count; for groups the average over up to 20 tasks of each of 5 groups. Leases, counters and locks are left out.
- * Three round trips per master and 100 queues.
+ * Two round trips per master and 100 queues.
  *
  * @returns null for a queue whose server does not permit or know MEMORY USAGE.
  */
 export async function measureQueues(
   redis: Redis,
-  queues: readonly string[],
+  queues: readonly QueueShape[],
 ): Promise<readonly (number | null)[]> {
   const bytes: (number | null)[] = []
   for (let at = 0; at < queues.length; at += QUEUES_AT_A_TIME) {
@@ -48,60 +40,50 @@ export async function measureQueues(
 
 const usage = (key: string): Command => read(['MEMORY', 'USAGE', key], key)
 
-async function measure(redis: Redis, queues: readonly string[]): Promise<readonly (number | null)[]> {
-  const first = await readEach(redis, queues, (queue) => [
-    ...containers(queue).flatMap(([size, range, key]) => [
-      read([size, key]),
-      read([range, key, 0, SAMPLE - 1]),
-      usage(key),
-    ]),
-    read(['SMEMBERS', keys.groupsKey(queue)]),
-  ])
-  const names = first.map((replies) => (replies ? texts(replies.at(-1)) : []))
-  const second = await readEach(redis, queues, (queue, at) =>
-    names[at]!.flatMap((group, n) => {
-      const key = keys.groupKey(queue, group)
-      return [read(['ZCARD', key]), ...(n < SAMPLED_GROUPS ? [read(['ZRANGE', key, 0, SAMPLE - 1])] : [])]
-    }),
+async function measure(redis: Redis, queues: readonly QueueShape[]): Promise<readonly (number | null)[]> {
+  const states = queues.map(({ counts }) =>
+    TASK_STATES.filter((state) => state !== 'aggregating' && counts[state] > 0),
   )
-  const shares = queues.map((_, at): readonly Share[] | null => {
-    const [mine, grouped] = [first[at], second[at]]
-    return mine && grouped ? [...containerShares(mine), groupShare(grouped)] : null
+  const groups = queues.map((shape) => shape.groups.slice(0, SAMPLED_GROUPS))
+  const first = await readEach(redis, queues.length, (at) => {
+    const { queue } = queues[at]!
+    return [
+      ...states[at]!.flatMap((state) => {
+        const { key, isList } = stateContainer(queue, state, '')
+        return [usage(key), read([isList ? 'LRANGE' : 'ZRANGE', key, 0, SAMPLE - 1])]
+      }),
+      ...groups[at]!.map(({ group }) => read(['ZRANGE', keys.groupKey(queue, group), 0, SAMPLE - 1])),
+    ]
   })
-  const third = await readEach(redis, queues, (queue, at) =>
-    (shares[at] ?? []).flatMap(({ sampleIds }) => sampleIds.map((id) => usage(keys.taskKey(queue, id)))),
+  const samples = first.map((replies, at): readonly Sample[] => {
+    if (!replies) return []
+    const { counts } = queues[at]!
+    const grouped = replies.slice(2 * states[at]!.length).flatMap((ids) => texts(ids))
+    return [
+      ...states[at]!.map((state, n) => ({ count: counts[state], ids: texts(replies[2 * n + 1]) })),
+      { count: counts.aggregating, ids: grouped },
+    ]
+  })
+  const second = await readEach(redis, queues.length, (at) =>
+    samples[at]!.flatMap(({ ids }) => ids.map((id) => usage(keys.taskKey(queues[at]!.queue, id)))),
   )
   return queues.map((_, at) => {
-    const [mine, weighed] = [shares[at], third[at]]
+    const [mine, weighed] = [first[at], second[at]]
     if (!mine || !weighed) return null
-    const ownBytes = containers('').reduce(
-      (sum, _container, n) => sum + Number(first[at]![3 * n + 2] ?? 0),
-      0,
-    )
+    const ownBytes = states[at]!.reduce((sum, _state, n) => sum + Number(mine[2 * n] ?? 0), 0)
     let next = 0
-    const taskBytes = mine.map(({ count, sampleIds }) => {
-      const sample = weighed.slice(next, (next += sampleIds.length)).map((reply) => Number(reply ?? 0))
-      return sample.length === 0 ? 0 : (sample.reduce((sum, one) => sum + one, 0) / sample.length) * count
+    const taskBytes = samples[at]!.map(({ count, ids }) => {
+      const bytes = weighed.slice(next, (next += ids.length)).map((reply) => Number(reply ?? 0))
+      return bytes.length === 0 ? 0 : (bytes.reduce((sum, one) => sum + one, 0) / bytes.length) * count
     })
     return Math.round(taskBytes.reduce((sum, one) => sum + one, ownBytes))
   })
 }
 
-function containerShares(replies: readonly Reply[]): readonly Share[] {
-  return containers('').map((_, n) => ({
-    count: Number(replies[3 * n]),
-    sampleIds: texts(replies[3 * n + 1]),
-  }))
-}
-
-/** All groups as one share; the replies are a size for each group, and ids behind those of the first groups. */
-function groupShare(replies: readonly Reply[]): Share {
-  const share: Share = { count: 0, sampleIds: [] }
-  for (const reply of replies) {
-    if (typeof reply === 'number') share.count += reply
-    else share.sampleIds.push(...texts(reply))
-  }
-  return share
+/** One kind of tasks of a queue: how many there are, and which of them to weigh. */
+interface Sample {
+  readonly count: number
+  readonly ids: readonly string[]
 }
 
 /**
@@ -110,10 +92,10 @@ function groupShare(replies: readonly Reply[]): Share {
  */
 async function readEach(
   redis: Redis,
-  queues: readonly string[],
-  commandsOf: (queue: string, at: number) => readonly Command[],
+  queueCount: number,
+  commandsOf: (at: number) => readonly Command[],
 ): Promise<readonly (readonly Reply[] | null)[]> {
-  const commands = queues.map(commandsOf)
+  const commands = Array.from({ length: queueCount }, (_, at) => commandsOf(at))
   const outcomes = await redis.sendAll(commands.flat())
   let next = 0
   return commands.map(({ length }) => {

@@ -46,7 +46,7 @@ const CONTAINERS: readonly (readonly [TaskState, 'LLEN' | 'ZCARD', (queue: strin
   ['completed', 'ZCARD', keys.completedKey],
 ]
 
-/** Two round trips per master, whatever the number of queues; with memory three more for each 100 queues. */
+/** Two round trips per master, whatever the number of queues; with memory two more for each 100 queues. */
 export async function readQueueInfos(
   redis: Redis,
   clock: Clock,
@@ -79,26 +79,23 @@ export async function readQueueInfos(
         : []),
     ]),
   )
-  const memory = options.memory ? await measureQueues(redis, queues) : null
   let next = 0
-  return queues.map((queue, at): QueueInfo => {
+  const infos = queues.map((queue, at): QueueInfo => {
     const sizes = groups[at]!.map((group) => ({ group, size: Number(second[next++]) }))
     const pendingSince = Buffer.isBuffer(oldestIds[at]) ? second[next++] : null
-    return queueInfo(queue, first[at]!, {
-      groups: sizes,
-      pendingSince,
-      readAtMs,
-      memoryBytes: memory?.[at] ?? null,
-    })
+    return queueInfo(queue, first[at]!, { groups: sizes, pendingSince, readAtMs })
   })
+  if (!options.memory) return infos
+  const bytes = await measureQueues(redis, infos)
+  return infos.map((info, at) => ({ ...info, memoryBytes: bytes[at]! }))
 }
 
 function queueInfo(
   queue: string,
   replies: readonly Reply[],
-  more: Pick<QueueInfo, 'groups' | 'readAtMs' | 'memoryBytes'> & { readonly pendingSince: Reply | undefined },
+  more: Pick<QueueInfo, 'groups' | 'readAtMs'> & { readonly pendingSince: Reply | undefined },
 ): QueueInfo {
-  const { groups, readAtMs, memoryBytes, pendingSince } = more
+  const { groups, readAtMs, pendingSince } = more
   const counts = Object.fromEntries([
     ...CONTAINERS.map(([state], n) => [state, Number(replies[n])]),
     ['aggregating', groups.reduce((sum, { size }) => sum + size, 0)],
@@ -116,7 +113,7 @@ function queueInfo(
     failed: Number(counter(replies[at + 2])),
     processedTotal: counter(replies[at + 3]),
     failedTotal: counter(replies[at + 4]),
-    memoryBytes,
+    memoryBytes: null,
     readAtMs,
   }
 }

@@ -1,7 +1,7 @@
 import { AsynqError, NotFoundError, ProtocolError } from '../errors.js'
 import { globPattern } from '../glob.js'
 import { Inspector } from '../inspector/inspector.js'
-import { measureQueues } from '../inspector/queue-memory.js'
+import { measureQueues, type QueueShape } from '../inspector/queue-memory.js'
 import { counter, read } from '../inspector/reads.js'
 import { oldestActiveSinceMs } from '../inspector/runtime.js'
 import type { Command, Redis, Reply } from '../redis/types.js'
@@ -72,6 +72,8 @@ export interface QueueExtras {
   readonly workers: number | null
   /** ms since the task that has been in a worker's hands for longest was begun. */
   readonly oldestActiveMs: number | null
+  /** Operations in its slot; on clusters whose servers keep slot statistics with CPU times. */
+  readonly opsPerSec: number | null
 }
 
 export interface QueueRow {
@@ -101,7 +103,7 @@ export async function readQueueNames(redis: Redis): Promise<readonly string[]> {
 
 /**
  * Lists the queues. Round trips: one for the names; with figures two more per master, whatever the number of queues;
- * with workers two, with keys one, with bytes three for each 100 queues. The slots are computed here, the owners come
+ * with workers two, with keys one, with bytes two more for each 100 queues. The slots are computed here, the owners come
  * from the topology read when connecting.
  */
 export async function listQueues(
@@ -119,9 +121,8 @@ export async function listQueues(
   const names = selectQueues(await readQueueNames(redis), options.patterns ?? [])
   const topology = options.placement ? await redis.topology() : null
   const placements = names.map((queue) => (topology ? placeQueue(queue, topology) : null))
-  const [figures, bytes, keyCounts, servers] = await Promise.all([
-    options.figures ? readFigures(redis, names) : [],
-    options.bytes ? measureQueues(redis, names).catch(ifUnavailable(names.map(() => undefined))) : [],
+  const [[readings, bytes], keyCounts, servers] = await Promise.all([
+    readAndMeasure(redis, names, options),
     options.keys ? countKeys(redis, placements) : [],
     options.workers ? new Inspector(redis).servers().catch(ifUnavailable(null)) : null,
   ])
@@ -133,17 +134,18 @@ export async function listQueues(
       return {
         queue,
         placement: placements[at] ?? null,
-        figures: figures[at] ?? null,
+        figures: (options.figures && readings[at]?.figures) || null,
         extras: {
-          bytes: bytes[at] ?? null,
+          bytes: bytes.get(queue) ?? null,
           keys: keyCounts[at] ?? null,
           workers: servers && servers.filter(({ server }) => server.queues.has(queue)).length,
           oldestActiveMs: since === undefined ? null : Math.max(0, nowMs - since),
+          opsPerSec: null,
         },
       }
     }),
     topology,
-    warnings: bytes.some((one) => one === null)
+    warnings: [...bytes.values()].includes(null)
       ? ['the server does not permit MEMORY USAGE: the bytes of queues are not known']
       : [],
   }
@@ -185,6 +187,22 @@ async function countKeys(
     }),
   )
   return placements.map((placement) => counts.get(placement?.slot ?? -1) ?? null)
+}
+
+/** @returns figures for each queue, null where its node gave no answer; and bytes of those that could be measured. */
+async function readAndMeasure(
+  redis: Redis,
+  names: readonly string[],
+  wanted: { readonly figures: boolean; readonly bytes?: boolean },
+): Promise<readonly [readonly (Reading | null)[], ReadonlyMap<string, number | null>]> {
+  if (!wanted.figures && !wanted.bytes) return [[], new Map()]
+  const readings = await readFigures(redis, names)
+  if (!wanted.bytes) return [readings, new Map()]
+  const shapes = readings.flatMap((reading, at): QueueShape[] =>
+    reading ? [{ queue: names[at]!, counts: reading.figures, groups: reading.groups }] : [],
+  )
+  const bytes = await measureQueues(redis, shapes).catch(ifUnavailable([]))
+  return [readings, new Map(bytes.map((one, at) => [shapes[at]!.queue, one]))]
 }
 
 /** A handler that lets what cannot be reached be unknown. */
@@ -269,11 +287,14 @@ const FIGURE_COMMANDS: readonly ((queue: string, day: string) => readonly (strin
   (queue) => ['SMEMBERS', keys.groupsKey(queue)],
 ]
 
-/** Figures of queues: two round trips per master. Null where the node of a queue gave no answer. */
-export async function readFigures(
-  redis: Redis,
-  queues: readonly string[],
-): Promise<readonly (QueueFigures | null)[]> {
+interface Reading {
+  readonly figures: QueueFigures
+  /** Those with waiting tasks. */
+  readonly groups: QueueShape['groups']
+}
+
+/** Two round trips per master. Null where the node of a queue gave no answer. */
+async function readFigures(redis: Redis, queues: readonly string[]): Promise<readonly (Reading | null)[]> {
   const readAtMs = Date.now()
   const day = keys.utcDay(readAtMs)
   const width = FIGURE_COMMANDS.length
@@ -309,10 +330,12 @@ export async function readFigures(
       number,
       number,
     ]
-    const grouped = sizes.map(Number).filter((size) => size > 0)
-    const aggregating = grouped.reduce((sum, size) => sum + size, 0)
+    const groups = ((mine.at(-1) ?? []) as readonly Buffer[])
+      .map((group, n) => ({ group: String(group), size: Number(sizes[n]) }))
+      .filter(({ size }) => size > 0)
+    const aggregating = groups.reduce((sum, { size }) => sum + size, 0)
     const sinceMs = Number(counter(since) / 1_000_000n)
-    return {
+    const figures = {
       size: pending + active + aggregating + scheduled + retry + archived + completed,
       pending,
       active,
@@ -321,7 +344,7 @@ export async function readFigures(
       retry,
       archived,
       completed,
-      groups: grouped.length,
+      groups: groups.length,
       paused: paused > 0,
       latencyMs: sinceMs > 0 ? Math.max(0, readAtMs - sinceMs) : 0,
       processed: Number(counter(mine[7])),
@@ -330,6 +353,7 @@ export async function readFigures(
       failedTotal: counter(mine[10]),
       readAtMs,
     }
+    return { figures, groups }
   })
 }
 

@@ -17,7 +17,7 @@ import * as keys from '../wire/keys.js'
 import { keySlot, queueSlot } from '../wire/slot.js'
 import { TASK_STATES } from '../wire/state.js'
 import { readQueueNames } from './list-queues.js'
-import { measureQueues, type QueueMeasure } from './measure-queues.js'
+import { weighQueues, type QueueWeight } from './weigh-queues.js'
 
 export interface SnapshotOptions {
   /** What each node says of itself; else only what the topology tells. */
@@ -106,9 +106,9 @@ export async function readSnapshot(redis: Redis, options: SnapshotOptions = {}):
   const statsBefore =
     wantsKeys || options.ops ? await readSlotStats(redis, masters) : new Map<string, SlotStats>()
   const startedMs = performance.now()
-  const measures = new Map<string, QueueMeasure>()
+  const measures = new Map<string, QueueWeight>()
   if (wantsTasks) {
-    const measured = await measureQueues(redis, upNames, { bytes: bytes === 'sampled' })
+    const measured = await weighQueues(redis, upNames, { bytes: bytes === 'sampled' })
     upNames.forEach((queue, at) => measured[at] && measures.set(queue, measured[at]))
   }
 
@@ -148,7 +148,7 @@ export async function readSnapshot(redis: Redis, options: SnapshotOptions = {}):
     const slotKeyCount = keysOf.get(slot) ?? 0
     if (slotKeyCount === 0 && queues.length === 0) continue
     let slotBytes: number | null = null
-    if (exact) slotBytes = exact.slots.get(slot)?.bytes ?? 0
+    if (exact) slotBytes = exact.slots.get(slot)?.bytes ?? (isUp(slot) ? 0 : null)
     else if (bytes === 'sampled' && isUp(slot)) {
       slotBytes =
         others.get(slot) ?? (slotKeyCount > 0 && !others.has(slot) && queues.length === 0 ? null : 0)
@@ -182,7 +182,11 @@ export async function readSnapshot(redis: Redis, options: SnapshotOptions = {}):
       queue,
       slot,
       keys: known?.keys ?? (exact ? 0 : alone ? (keysOf.get(slot) ?? 0) : (measure?.knownKeys ?? 0)),
-      bytes: exact ? (known?.bytes ?? 0) : alone ? (slotBytes.get(slot) ?? null) : (measure?.bytes ?? null),
+      bytes: exact
+        ? (known?.bytes ?? (isUp(slot) ? 0 : null))
+        : alone
+          ? (slotBytes.get(slot) ?? null)
+          : (measure?.bytes ?? null),
       size: measure?.size ?? 0,
       ...(Object.fromEntries(TASK_STATES.map((state) => [state, measure?.tasks[state] ?? 0])) as Record<
         (typeof TASK_STATES)[number],
@@ -524,7 +528,7 @@ async function weighOthers(
   topology: Topology,
   keysOf: ReadonlyMap<number, number>,
   queuesAt: ReadonlyMap<number, readonly string[]>,
-  measures: ReadonlyMap<string, QueueMeasure>,
+  measures: ReadonlyMap<string, QueueWeight>,
 ): Promise<Map<number, number>> {
   const bytes = new Map<number, number>()
   const byNode = new Map<string, { slot: number; others: number }[]>()

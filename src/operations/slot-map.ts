@@ -7,7 +7,7 @@ import { ownersOf } from '../plan/snapshot.js'
 export type MapMetric = 'owner' | 'keys' | 'bytes' | 'ops'
 
 export interface MapOwner {
-  readonly node: NodeFacts
+  readonly node: Pick<NodeFacts, 'id' | 'address'>
   readonly slots: number
   readonly queues: number
   /** In the metric of the heat. */

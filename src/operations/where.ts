@@ -77,11 +77,12 @@ function fieldOf(name: string, text: string): Field {
   const field = Object.entries(FIELDS).find(([known]) => known.toLowerCase() === name.toLowerCase())
   if (field) return field[1]
   const [root, ...path] = name.split('.')
-  if (root === 'header' && path.length > 0) {
+  const whole = path.length > 0 && path.every((part) => part !== '')
+  if (root === 'header' && whole) {
     const header = path.join('.')
     return { kind: 'text', read: ({ message }) => numeric(message.headers.get(header) ?? null) }
   }
-  if (root === 'payload' && path.length > 0) {
+  if (root === 'payload' && whole) {
     return { kind: 'number', read: ({ message }) => valueAt(parsed(message.payload), path) }
   }
   throw new UsageError(`where "${text}": no field "${name}": there are ${WHERE_FIELDS.join(', ')}`)

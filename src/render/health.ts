@@ -1,3 +1,4 @@
+import stringWidth from 'string-width'
 import type { Check, HealthReport, StageResult } from '../health/evaluate.js'
 import { stageNamed, type StageOf, type Status } from '../health/stages.js'
 import { perfNumber, perfRange, perfUnit } from '../health/threshold.js'
@@ -22,6 +23,8 @@ export interface HealthRenderOptions {
   readonly junitWarnings: 'pass' | 'fail'
   /** Paints a status word; the identity where there is no colour. */
   readonly paint: (text: string, status: Status | 'off') => string
+  /** Width of the terminal, at which tables are folded; null when there is none. */
+  readonly width: number | null
 }
 
 /** A report in one of the formats; ends with a newline. Pure. */
@@ -57,6 +60,9 @@ export interface HealthRow {
   readonly summary: string
   readonly check: Check | null
 }
+
+/** Columns below which folding makes nothing easier to read. */
+const NARROWEST = 20
 
 /** Bad subjects of a stage that a table names. */
 const TABLE_SUBJECTS = 20
@@ -115,7 +121,7 @@ export function healthDocument(report: HealthReport, exit: number): object {
 function renderTable(
   lines: readonly HealthRow[],
   report: HealthReport,
-  { paint }: HealthRenderOptions,
+  { paint, width }: HealthRenderOptions,
 ): string {
   const judged = lines.filter(({ status }) => status !== 'off')
   const shown =
@@ -126,9 +132,26 @@ function renderTable(
   const text = shown.map(({ status, stage, summary, check }) => {
     const remedy = check?.remedy ? `  -> ${escapeControls(check.remedy)}` : ''
     const word = paint(status.toUpperCase().padEnd('CRITICAL'.length), status)
-    return `${word}  ${stage.stage.padEnd(nameWidth)}  ${escapeControls(summary)}${remedy}\n`
+    const indent = 'CRITICAL'.length + 2 + nameWidth + 2
+    const what = foldWords(`${escapeControls(summary)}${remedy}`, width, indent)
+    return `${word}  ${stage.stage.padEnd(nameWidth)}  ${what}\n`
   })
   return `${text.join('')}${countsLine(report)}\n`
+}
+
+/** Breaks a text between words so that it fits beside an indent; leaves it whole where too little room is left. */
+function foldWords(text: string, width: number | null, indent: number): string {
+  const room = (width ?? Infinity) - indent
+  if (room < NARROWEST || stringWidth(text) <= room) return text
+  const lines: string[] = []
+  let line = ''
+  for (const word of text.split(/ +/)) {
+    if (line !== '' && stringWidth(`${line} ${word}`) > room) {
+      lines.push(line)
+      line = word
+    } else line = line === '' ? word : `${line} ${word}`
+  }
+  return [...lines, line].join(`\n${' '.repeat(indent)}`)
 }
 
 // ---- monitoring plug-ins

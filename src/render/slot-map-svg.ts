@@ -41,21 +41,24 @@ const sizeText = (map: SlotMap, load: number) => (map.unit === 'bytes' ? formatB
 
 const hue = (owner: number) => (owner < 0 ? ([DOWN, DOWN_DARK] as const) : HUES[owner % HUES.length]!)
 
-export function renderSlotMapSvg(map: SlotMap): string {
+/** What stands above the picture; default: what the map is by, and how much is in it. */
+export interface MapHeading {
+  readonly title: string
+  readonly note: string
+}
+
+export function renderSlotMapSvg(map: SlotMap, heading: MapHeading = headingOf(map)): string {
   const named = [...map.used]
     .filter(({ queues }) => queues.length > 0)
     .sort((a, b) => b.load - a.load || a.slot - b.slot)
   const panel = panelOf(map, named)
-  const height = Math.max(TOP + GRID + 56, panel.bottom + 32)
-  const when = new Date(map.readAtMs).toISOString().replace(/\.\d+Z/, 'Z')
-  const by = map.by === 'owner' ? 'owner' : map.by
-  const total = map.used.reduce((sum, { load }) => sum + load, 0)
+  const height = Math.max(TOP + GRID + 64, panel.bottom + 32)
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}" height="${height}" viewBox="0 0 ${WIDTH} ${height}" font-family="ui-sans-serif, system-ui, 'Segoe UI', 'DejaVu Sans', sans-serif" font-size="13" fill="#1c2430" role="img">`,
-    `<title>Key slots by ${by}</title>`,
+    `<title>${escape(heading.title)}</title>`,
     `<rect width="${WIDTH}" height="${height}" fill="#ffffff"/>`,
-    `<text x="${LEFT}" y="30" font-size="18" font-weight="600">Key slots by ${by}</text>`,
-    `<text x="${LEFT}" y="50" fill="#5b6675">${map.owners.length} masters, ${map.owners.reduce((sum, { queues }) => sum + queues, 0)} queues, ${escape(loadText(map, total))} in ${map.used.length} of ${SLOT_COUNT} slots · ${when}</text>`,
+    `<text x="${LEFT}" y="30" font-size="18" font-weight="600">${escape(heading.title)}</text>`,
+    `<text x="${LEFT}" y="50" fill="#5b6675">${escape(heading.note)}</text>`,
     ...gridOf(map),
     ...bubblesOf(map, named),
     ...panel.lines,
@@ -92,7 +95,7 @@ function gridOf(map: SlotMap): string[] {
   }
   lines.push(`<rect x="${LEFT}" y="${TOP}" width="${GRID}" height="${GRID}" fill="none" stroke="#c6ccd4"/>`)
   lines.push(
-    `<text x="${LEFT}" y="${TOP + GRID + 22}" font-size="11" fill="#5b6675">128 slots a line, from 0 at the top left to 16383. A bubble is a slot that holds something${map.by === 'owner' ? '' : `; its area is its part of the ${map.by}`}.</text>`,
+    `<text x="${LEFT}" y="${TOP + GRID + 42}" font-size="11" fill="#5b6675">128 slots a line, from 0 at the top left to 16383. A bubble is a slot that holds something${map.by === 'owner' ? '' : `; its area is its part of the ${map.by}`}.</text>`,
   )
   return lines
 }
@@ -249,4 +252,13 @@ ${rows.join('\n')}
 </table>
 </html>
 `
+}
+
+function headingOf(map: SlotMap): MapHeading {
+  const when = new Date(map.readAtMs).toISOString().replace(/\.\d+Z/, 'Z')
+  const total = map.used.reduce((sum, { load }) => sum + load, 0)
+  return {
+    title: `Key slots by ${map.by}`,
+    note: `${map.owners.length} masters, ${map.owners.reduce((sum, { queues }) => sum + queues, 0)} queues, ${loadText(map, total)} in ${map.used.length} of ${SLOT_COUNT} slots · ${when}`,
+  }
 }

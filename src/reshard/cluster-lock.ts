@@ -1,7 +1,7 @@
 /** One reshard at a time: a key in the cluster, outside asynq's names, that its holder renews. */
 import { randomBytes } from 'node:crypto'
 import { hostname } from 'node:os'
-import { AsynqError, PreconditionError } from '../errors.js'
+import { AsynqError, PreconditionError, ServerReplyError } from '../errors.js'
 import { runScript } from '../broker/scripts/script.js'
 import type { Redis } from '../redis/types.js'
 import type { Holder } from './journal.js'
@@ -33,7 +33,15 @@ export async function takeLock(redis: Redis, planId: string): Promise<ClusterLoc
   const known = await readLock(redis)
   const abandoned = known !== null && known.holder.plan === planId && isGone(known.holder)
   const take = { key: LOCK_KEY, expected: abandoned ? known.text : '', value, ttlMs: LOCK_TTL_MS }
-  if (!(await runScript(redis, lockScript, take))) {
+  const taken = await runScript(redis, lockScript, take).catch((error: Error) => {
+    if (!(error instanceof ServerReplyError) || !error.message.startsWith('OOM')) throw error
+    throw new PreconditionError(
+      `the reshard lock cannot be taken: its node is out of memory`,
+      {},
+      { cause: error },
+    )
+  })
+  if (!taken) {
     const now = (await readLock(redis))?.holder
     throw new PreconditionError(
       now === undefined

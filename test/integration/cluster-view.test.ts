@@ -132,6 +132,34 @@ describe('asynq cluster', () => {
     assert.equal((await runCli(['cluster', 'balance', '--metric', 'ops'], { env })).code, 3)
   })
 
+  it('queue ls: keys and bytes by sample, and counted', async () => {
+    interface Row {
+      readonly queue: string
+      readonly keys: number
+      readonly bytes: number
+      readonly opsPerSec: number | null
+    }
+    const list = (...args: string[]) =>
+      document<{ queues: Row[] }>('queue-list/v1', ['queue', 'ls', '--cluster', '--wide', ...args])
+    const [sampled, exact] = [(await list()).queues, (await list('--exact')).queues]
+    assert.deepEqual(
+      exact.map(({ queue, keys }) => [queue, keys]),
+      sampled.map(({ queue, keys }) => [queue, keys]),
+    )
+    for (const [at, { queue, bytes, opsPerSec }] of exact.entries()) {
+      let counted = 0
+      const address = (await cluster().redis.topology()).shardOfSlot(queueSlot(queue).slot!)!.master!.address
+      for (const key of (await cluster().command(address, 'KEYS', `asynq:{${queue}}:*`)) as readonly Buffer[])
+        counted += Number(await cluster().command(address, 'MEMORY', 'USAGE', key, 'SAMPLES', 0))
+      assert.equal(bytes, counted, queue)
+      assert.ok(
+        Math.abs(sampled[at]!.bytes - bytes) / bytes < 0.1,
+        `${queue}: ${sampled[at]!.bytes}, ${bytes}`,
+      )
+      assert.equal(opsPerSec, null)
+    }
+  })
+
   it('map: on a terminal of 60 columns, in a pipe, as files, and offline', async () => {
     const { stdout } = await runOnTerminal(60, ['cluster', 'map', '--cluster_addrs', cluster().addrs])
     const lines = stdout.replace(/\u001b\[[0-9;]*m/g, '').split(/\r?\n/)

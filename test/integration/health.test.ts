@@ -295,6 +295,11 @@ describe('health of a real cluster', function () {
       await on(other, 'CLUSTER', 'SETSLOT', slot, 'IMPORTING', await nodeId(owner))
       const document = await judged(1, 'open-slots')
       assert.equal(document.stages.filter(({ subject }) => subject).length, 2)
+      const lock = 'asynq-cli:reshard'
+      await send(lock, 'SET', lock, JSON.stringify({ plan: 'rp-1', host: 'ops' }), 'EX', 30)
+      const moving = await judged(0, 'open-slots')
+      assert.match(moving.stages.find(({ status }) => status === 'ok')!.summary, /rp-1/)
+      await send(lock, 'DEL', lock)
       await on(owner, 'CLUSTER', 'SETSLOT', slot, 'STABLE')
       await on(other, 'CLUSTER', 'SETSLOT', slot, 'STABLE')
       await judged(0, 'open-slots')
@@ -589,7 +594,7 @@ describe('health: formats, rules and usage', () => {
     assert.equal(table.stderr, '')
     const lines = table.stdout.trimEnd().split('\n')
     assert.match(lines.at(-1)!, /^CRITICAL: 1 critical, 1 warning, 20 ok, 4 off$/)
-    assert.match(table.stdout, /^WARNING +paused +quiet is paused \(warn 0\) +-> asynq queue resume quiet$/m)
+    assert.match(table.stdout, /^WARNING +paused +quiet is paused +-> asynq queue resume quiet$/m)
     const csv = await health(['-o', 'csv', '--columns', 'stage,status', '--filter', 'status=warning'])
     assert.equal(csv.stdout, 'stage,status\r\npaused,warning\r\nconsumers,warning\r\n')
     assert.equal(csv.code, 2)
@@ -620,11 +625,18 @@ describe('health: formats, rules and usage', () => {
 
   it('waits until healthy, and says what changes', async () => {
     await makeTrouble()
-    const waiting = health(['paused', '--wait', '20s', '--interval', '100ms', '--stable', '2'])
-    await new Promise((resolve) => setTimeout(resolve, 300))
+    const args = ['health', 'paused', '--wait', '20s', '--interval', '100ms', '--stable', '2']
+    const waiting = spawn(process.execPath, [BIN, ...args, '--cluster_addrs', cluster().addrs], {
+      env: { PATH: process.env['PATH'], HOME: dir },
+      stdio: ['ignore', 'ignore', 'pipe'],
+    })
+    const ended = once(waiting, 'exit')
+    let told = ''
+    waiting.stderr.setEncoding('utf8').on('data', (text: string) => (told += text))
+    await waitFor(() => told.includes('WARNING paused: quiet is paused'), { what: 'the first look' })
     await send(keys.pausedKey('quiet'), 'DEL', keys.pausedKey('quiet'))
-    const result = await waiting
-    assert.equal(result.code, 0, result.stdout)
+    assert.deepEqual(await ended, [0, null])
+    assert.match(told, /OK paused: \d queues, none\n$/)
     const timedOut = await health([
       'queue-names',
       '--expect-queues',

@@ -3,6 +3,7 @@ import { Broker } from '../../src/broker/broker.js'
 import { GroupBroker } from '../../src/broker/group-broker.js'
 import { Client } from '../../src/client/client.js'
 import {
+  AsynqError,
   ProtocolError,
   QueueNotEmptyError,
   QueueNotFoundError,
@@ -12,7 +13,6 @@ import {
   TaskStateError,
   UnavailableError,
   UsageError,
-  type AsynqError,
 } from '../../src/errors.js'
 import { Inspector } from '../../src/inspector/inspector.js'
 import { openRedis } from '../../src/redis/connect.js'
@@ -124,6 +124,27 @@ onEveryBed('Inspector changes', (redis) => {
     for (const address of await redis().masterAddresses()) {
       assert.deepEqual(await redis().sendTo(address, ['KEYS', '*']), [])
     }
+  })
+
+  it('tells how far the removal of a queue is, and stops between two steps', async () => {
+    const tasks = Array.from({ length: 300 }, () => ({ type: 't', queue: 'q' }))
+    await client.enqueueMany([...tasks, { type: 't', queue: 'q', processInMs: 60_000 }])
+    const stop = new AbortController()
+    const progress: string[] = []
+    const removal = inspector.removeQueue('q', {
+      force: true,
+      signal: stop.signal,
+      onProgress: (deleted, total) => {
+        progress.push(`${deleted}/${total}`)
+        stop.abort()
+      },
+    })
+    await rejects(removal, AsynqError, 'INTERRUPTED')
+    assert.deepEqual(progress, ['200/301'])
+    assert.equal((await inspector.queueInfos(['q']))[0]!.size, 101)
+    assert.deepEqual(await inspector.queues(), ['q'])
+    assert.deepEqual(await inspector.removeQueue('q', { force: true }), { tasks: 101 })
+    assert.deepEqual(await inspector.queues(), [])
   })
 
   it('removes no queue while tasks of it are being aggregated, and all of it once they are given up', async () => {

@@ -52,7 +52,7 @@ describe('Inspector reads', () => {
       assert.equal(memoryBytes, null, 'memory is measured on demand alone')
     }
     // 100 queues at a time.
-    assert.equal(await tripsOf((counted) => counted.queueInfos(queues, { memory: true })), 2 + 3 * 3)
+    assert.equal(await tripsOf((counted) => counted.queueInfos(queues, { memory: true })), 2 + 2 * 3)
   })
 
   it('estimates the memory of a queue as Go does: containers, and samples of the tasks of each state', async () => {

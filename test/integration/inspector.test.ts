@@ -4,7 +4,6 @@ import { Client } from '../../src/client/client.js'
 import { NotFoundError, PreconditionError, ProtocolError } from '../../src/errors.js'
 import { Inspector } from '../../src/inspector/inspector.js'
 import * as keys from '../../src/wire/keys.js'
-import { runCli } from '../support/run-cli.js'
 import { useSharedCluster } from '../support/servers.js'
 
 describe('Inspector', () => {
@@ -197,88 +196,5 @@ describe('Inspector', () => {
     for (const address of await cluster().redis.masterAddresses()) {
       assert.deepEqual(await cluster().command(address, 'KEYS', '*'), [])
     }
-  })
-
-  it('shows all of it on the command line', async function () {
-    // Some forty runs of the binary.
-    this.timeout(120_000)
-    await oneOfEach()
-    const env = { ASYNQ_CLUSTER_ADDRS: cluster().addrs }
-    const run = async (code: number, ...args: string[]) => {
-      const result = await runCli(args, { env })
-      assert.equal(result.code, code, result.stderr)
-      return result
-    }
-    const { queues } = JSON.parse((await run(0, 'queue', 'inspect', 'q', '--json')).stdout) as {
-      queues: { size: number; retry: number }[]
-    }
-    assert.deepEqual(
-      queues.map(({ size, retry }) => [size, retry]),
-      [[7, 1]],
-    )
-    assert.match(
-      (await run(0, 'queue', 'history', 'q', '-x', '1')).stdout,
-      /q +\d{4}-\d\d-\d\d +3 +2 +66\.67%/,
-    )
-    assert.equal((await run(0, 'queue', 'pause', 'q')).stdout, 'Successfully paused queue "q"\n')
-    assert.match((await run(5, 'queue', 'pause', 'q')).stderr, /already paused/)
-    assert.match((await run(6, 'queue', 'unpause', 'q', 'none')).stdout, /^Successfully resumed queue "q"\n$/)
-    assert.equal((await run(0, 'group', 'ls', '-q', 'q')).stdout, 'g\n')
-    for (const state of ['active', 'pending', 'scheduled', 'retry', 'archived', 'completed']) {
-      assert.match(
-        (await run(0, 'task', 'ls', '-q', 'q', '-s', state)).stdout,
-        new RegExp(`\\n${state} +t\\b`),
-      )
-    }
-    assert.match(
-      (await run(0, 'task', 'list', '-q', 'q', '-s', 'aggregating', '-g', 'g')).stdout,
-      /aggregating +t .* g\n/,
-    )
-    const empty = await run(0, 'task', 'ls', '-q', 'q', '-s', 'pending', '--page', '2')
-    assert.deepEqual([empty.stdout, empty.stderr], ['', 'No pending tasks in "q" queue\n'])
-    assert.match((await run(0, 'task', 'inspect', '-q', 'q', '-i', 'retry')).stdout, /boom/)
-    await run(3, 'task', 'inspect', '-q', 'q', '-i', 'none')
-    await run(3, 'queue', 'inspect', 'none')
-    await run(2, 'task', 'ls', '-q', 'q', '-s', 'lost')
-    await run(2, 'task', 'ls', '-q', 'q', '-s', 'pending', '-g', 'g')
-    assert.equal((await run(0, 'task', 'run', '-q', 'q', '-i', 'retry')).stdout, 'task is now pending\n')
-    assert.equal((await run(0, 'task', 'archive', '-q', 'q', '--id', 'retry')).stdout, 'task archived\n')
-    assert.match((await run(5, 'task', 'delete', '-q', 'q', '-i', 'retry')).stderr, /add --yes/)
-    assert.match(
-      (await run(0, 'task', 'delete', '-q', 'q', '-i', 'retry', '--dry-run')).stdout,
-      /would delete task retry/,
-    )
-    assert.equal((await run(0, 'task', 'rm', '-q', 'q', '-i', 'retry', '--yes')).stdout, 'task deleted\n')
-    await run(3, 'task', 'delete', '-q', 'q', '-i', 'retry', '--yes')
-    await run(5, 'task', 'delete', '-q', 'q', '-i', 'active', '--yes')
-    await run(6, 'task', 'delete', '-q', 'q', '-i', 'pending', '-i', 'active', '--yes')
-    assert.match((await run(0, 'task', 'cancel', 'active')).stdout, /active/)
-    assert.match((await run(5, 'task', 'runall', '-q', 'q', '-s', 'scheduled')).stderr, /add --yes/)
-    assert.equal(
-      (await run(0, 'task', 'runall', '-q', 'q', '-s', 'scheduled', '--dry-run')).stdout,
-      'would run 1 scheduled tasks of "q"\n',
-    )
-    assert.equal(
-      (await run(0, 'task', 'runall', '-q', 'q', '-s', 'scheduled', '-y')).stdout,
-      '1 tasks are now pending\n',
-    )
-    assert.equal(
-      (await run(0, 'task', 'archiveall', '-q', 'q', '-s', 'aggregating', '-g', 'g', '-y')).stdout,
-      '1 tasks archived\n',
-    )
-    await run(2, 'task', 'archiveall', '-q', 'q', '-s', 'active')
-    assert.match((await run(5, 'queue', 'rm', 'q')).stderr, /active/)
-    await broker.done((await inspector.task('q', 'active')).message)
-    assert.match((await run(5, 'queue', 'rm', 'q')).stderr, /not empty/)
-    assert.match((await run(5, 'queue', 'rm', 'q', '--force')).stderr, /add --yes/)
-    assert.equal(
-      (await run(0, 'task', 'deleteall', '-q', 'q', '-s', 'archived', '-y')).stdout.replace(/\d+/, 'N'),
-      'N tasks deleted\n',
-    )
-    assert.equal(
-      (await run(0, 'queue', 'remove', 'q', '-f', '--yes')).stdout,
-      'Successfully removed queue "q"\n',
-    )
-    await run(3, 'queue', 'rm', 'q')
   })
 })

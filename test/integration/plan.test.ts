@@ -116,6 +116,11 @@ describe('asynq reshard plan and show', () => {
     assert.deepEqual([shown.code, shown.stdout], [0, made.stdout])
     const markdown = await runCli(['reshard', 'show', out, '--format', 'markdown'])
     assert.match(markdown.stdout, new RegExp(`^# Reshard plan ${file.id}`))
+    const picture = await runCli(['reshard', 'show', out, '--format', 'svg'])
+    assert.match(
+      picture.stdout,
+      new RegExp(`^<svg [\\s\\S]*Plan ${file.id}: before[\\s\\S]*>After<[\\s\\S]*</svg>\\n$`),
+    )
     assertSchema(JSON.parse((await runCli(['reshard', 'show', out, '--json'])).stdout), 'reshard-plan/v1')
 
     const spoilt: readonly (readonly [string, number])[] = [

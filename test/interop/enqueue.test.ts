@@ -9,10 +9,10 @@ const nowSec = () => Math.floor(Date.now() / 1000)
 describe('Enqueuing', () => {
   /** An option, and what both must read of a task that was enqueued with it. */
   const option = (
-    name: string,
+    title: string,
     make: () => { readonly task: Partial<SideTask>; readonly reads: Partial<TaskView> },
   ) =>
-    proves(`enqueue: ${name}`, async (scene) => {
+    proves(title, async (scene) => {
       const { task, reads } = make()
       await scene.first.enqueue({ type: 't', queue: scene.queue, id: 'id', ...task })
       const seen = await agreedTask(scene, scene.queue, 'id')
@@ -20,7 +20,7 @@ describe('Enqueuing', () => {
       assert.deepEqual(await scene.second.task(scene.queue, 'id'), seen)
     })
 
-  option('defaults', () => ({
+  option('enqueue: defaults', () => ({
     task: {},
     reads: {
       state: 'pending',
@@ -31,31 +31,37 @@ describe('Enqueuing', () => {
       retentionMs: 0,
     },
   }))
-  option('type and payload of any bytes', () => ({
+  option('enqueue: type and payload of any bytes', () => ({
     task: { type: 'größe:日本', payload: Buffer.from([0, 255, 10, 128]).toString('base64') },
     reads: { type: 'größe:日本', payload: Buffer.from([0, 255, 10, 128]).toString('base64') },
   }))
-  option('headers', () => ({
+  option('enqueue: headers', () => ({
     task: { headers: { trace: 'a=b', ünï: '✓', empty: '' } },
     reads: { headers: { trace: 'a=b', ünï: '✓', empty: '' } },
   }))
-  option('max retry', () => ({ task: { maxRetry: 0 }, reads: { maxRetry: 0 } }))
-  option('timeout', () => ({ task: { timeoutMs: 90_000 }, reads: { timeoutMs: 90_000, deadlineMs: 0 } }))
-  option('deadline', () => {
+  option('enqueue: max retry', () => ({ task: { maxRetry: 0 }, reads: { maxRetry: 0 } }))
+  option('enqueue: timeout', () => ({
+    task: { timeoutMs: 90_000 },
+    reads: { timeoutMs: 90_000, deadlineMs: 0 },
+  }))
+  option('enqueue: deadline', () => {
     const deadlineMs = (nowSec() + 7200) * 1000
     return { task: { deadlineMs }, reads: { timeoutMs: 0, deadlineMs } }
   })
-  option('timeout and deadline', () => {
+  option('enqueue: timeout and deadline', () => {
     const deadlineMs = (nowSec() + 7200) * 1000
     return { task: { timeoutMs: 60_000, deadlineMs }, reads: { timeoutMs: 60_000, deadlineMs } }
   })
-  option('retention', () => ({ task: { retentionMs: 3_600_000 }, reads: { retentionMs: 3_600_000 } }))
-  option('process at', () => {
+  option('enqueue: retention', () => ({
+    task: { retentionMs: 3_600_000 },
+    reads: { retentionMs: 3_600_000 },
+  }))
+  option('enqueue: process at', () => {
     const processAtMs = (nowSec() + 3600) * 1000
     return { task: { processAtMs }, reads: { state: 'scheduled', nextProcessAtMs: processAtMs } }
   })
-  option('group', () => ({ task: { group: 'g:1' }, reads: { state: 'aggregating', group: 'g:1' } }))
-  option('group, scheduled', () => ({
+  option('enqueue: group', () => ({ task: { group: 'g:1' }, reads: { state: 'aggregating', group: 'g:1' } }))
+  option('enqueue: group, scheduled', () => ({
     task: { group: 'g', processAtMs: (nowSec() + 3600) * 1000 },
     reads: { state: 'scheduled', group: 'g' },
   }))

@@ -154,13 +154,27 @@ describe('The inspectors', () => {
     await refused(second.delete(queue, 'active-1'), 'other')
   })
 
-  for (const [verb, states, to] of [
-    ['runAll', ['scheduled', 'retry', 'archived', 'aggregating'], 'pending'],
-    ['archiveAll', ['pending', 'scheduled', 'retry', 'aggregating'], 'archived'],
-    ['deleteAll', ['pending', 'scheduled', 'retry', 'archived', 'completed', 'aggregating'], null],
+  for (const [title, verb, states, to] of [
+    [
+      'run all: of each state and of a group',
+      'runAll',
+      ['scheduled', 'retry', 'archived', 'aggregating'],
+      'pending',
+    ],
+    [
+      'archive all: of each state and of a group',
+      'archiveAll',
+      ['pending', 'scheduled', 'retry', 'aggregating'],
+      'archived',
+    ],
+    [
+      'delete all: of each state and of a group',
+      'deleteAll',
+      ['pending', 'scheduled', 'retry', 'archived', 'completed', 'aggregating'],
+      null,
+    ],
   ] as const) {
-    const title = { runAll: 'run', archiveAll: 'archive', deleteAll: 'delete' }[verb]
-    proves(`${title} all: of each state and of a group`, async (scene) => {
+    proves(title, async (scene) => {
       await everyState(scene)
       const { first, second, queue } = scene
       for (const state of states) {

@@ -2,7 +2,7 @@ import { Flags } from '@oclif/core'
 import { BaseCommand } from '../../cli/base-command.js'
 import { metricsScraper } from '../../cli/metrics-scraper.js'
 import { OutFile } from '../../cli/out-file.js'
-import { UnavailableError } from '../../errors.js'
+import { connectError } from '../../redis/failures.js'
 
 export default class MetricsPrint extends BaseCommand {
   static override summary = 'Print the figures for Prometheus once, or write them for node_exporter.'
@@ -35,7 +35,7 @@ export default class MetricsPrint extends BaseCommand {
       const { nodes } = scrape.observation
       if (nodes.every(({ failure }) => failure !== null)) {
         const failures = nodes.flatMap(({ failure }) => failure ?? [])
-        throw new UnavailableError('no node gave an answer', { failures })
+        throw connectError('any node', failures)
       }
       const { renderMetrics } = await import('../../metrics/render.js')
       const text = await renderMetrics(scrape, {

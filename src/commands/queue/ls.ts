@@ -1,5 +1,6 @@
 import { Flags } from '@oclif/core'
 import { BaseCommand } from '../../cli/base-command.js'
+import { startProgress } from '../../cli/progress.js'
 import { formatDuration, parseDuration } from '../../units.js'
 import { AsynqError, UsageError } from '../../errors.js'
 import {
@@ -12,6 +13,8 @@ import {
   type QueueRow,
 } from '../../operations/list-queues.js'
 import type { Column, Listing } from '../../render/listing.js'
+import { readSnapshot } from '../../operations/read-snapshot.js'
+import type { QueueFacts } from '../../plan/cluster-snapshot.js'
 import type { Redis } from '../../redis/types.js'
 import { pause } from '../../server/pause.js'
 
@@ -27,6 +30,7 @@ export default class QueueLs extends BaseCommand {
     "<%= config.bin %> queue ls 'web*' --cluster -o wide --sort -pending",
     "<%= config.bin %> queue ls --columns queue,pending,latency,workers --filter 'latency>5m'",
     '<%= config.bin %> queue ls --rates --watch 5s',
+    '<%= config.bin %> queue ls --cluster --exact -o wide --sort -bytes',
     "<%= config.bin %> queue ls --cluster --json | jq -r '.queues[] | [.queue, .master.address] | @tsv'",
   ]
   static override strict = false
@@ -37,18 +41,24 @@ export default class QueueLs extends BaseCommand {
     rates: Flags.boolean({
       description: 'read twice, --interval apart: tasks that come in and are processed a second',
     }),
+    exact: Flags.boolean({
+      description: 'on a cluster: count keys and bytes of each queue one by one (slow), not by a sample',
+    }),
   }
   /** Under --watch the reading before is the first of two. */
   readonly #before = new Map<string, QueueFigures>()
 
   protected async execute(): Promise<void> {
+    // An exact count takes as long as it takes; each call of it is bounded.
+    if (this.flags['exact'] === true) this.oneShot = false
     const asked = this.#asked()
     const rates = this.flags['rates'] === true || RATES.some(({ key }) => asked.has(key))
     const figures = rates || FIGURES.some(({ key }) => asked.has(key))
+    const intervalMs = rates ? this.#intervalMs() : 0
     const { listing, rows } = await this.withRedis(async (redis) => {
       if (rates && this.#before.size === 0) {
         await this.#read(redis, new Set(), true)
-        await pause(this.#intervalMs())
+        await pause(intervalMs)
       }
       return this.#read(redis, asked, figures)
     })
@@ -73,20 +83,51 @@ export default class QueueLs extends BaseCommand {
     figures: boolean,
   ): Promise<{ readonly listing: QueueListing; readonly rows: readonly Row[] }> {
     const cluster = redis.mode === 'cluster'
+    const exact = this.flags['exact'] === true
+    if (exact && !cluster) throw new UsageError('--exact counts on a cluster alone')
     const listing = await listQueues(redis, {
       placement: cluster,
-      figures,
-      bytes: asked.has('bytes'),
-      keys: cluster && asked.has('keys'),
+      figures: figures || exact,
+      bytes: !exact && asked.has('bytes'),
+      keys: !exact && cluster && asked.has('keys'),
       workers: asked.has('workers') || asked.has('oldestActiveMs'),
       patterns: this.rest,
     })
+    const loads = cluster ? await this.#loads(redis, { exact, ops: asked.has('opsPerSec') }) : null
     const rows = listing.queues.map((row): Row => {
       const before = this.#before.get(row.queue)
       if (row.figures) this.#before.set(row.queue, row.figures)
-      return { ...row, rates: before && row.figures ? ratesBetween(before, row.figures) : null }
+      const load = loads?.get(row.queue)
+      const { keys, bytes } = exact && load ? load : row.extras
+      return {
+        ...row,
+        extras: { ...row.extras, keys, bytes, opsPerSec: load?.ops ?? null },
+        rates: before && row.figures ? ratesBetween(before, row.figures) : null,
+      }
     })
     return { listing, rows }
+  }
+
+  /** What only a look at every key or at the statistics of slots tells; null when neither is wanted. */
+  async #loads(
+    redis: Redis,
+    { exact, ops }: { readonly exact: boolean; readonly ops: boolean },
+  ): Promise<ReadonlyMap<string, QueueFacts> | null> {
+    if (!exact && !ops) return null
+    const bar = exact ? await startProgress('counting', 0, 'keys') : null
+    try {
+      const snapshot = await readSnapshot(redis, {
+        ops,
+        ...(exact && { bytes: 'exact' }),
+        onProgress: (done, total) => {
+          bar?.setTotal(total)
+          bar?.update(done)
+        },
+      })
+      return new Map(snapshot.queues.map((queue) => [queue.queue, queue]))
+    } finally {
+      bar?.end()
+    }
   }
 
   /** Keys of the columns that are shown or that rows are picked and sorted by. */
@@ -162,6 +203,7 @@ const EXTRAS: readonly Column<Row>[] = [
   extra('keys'),
   extra('bytes', 'bytes'),
   extra('workers'),
+  { ...extra('opsPerSec'), title: 'Ops/s' },
 ]
 
 const RATES: readonly Column<Row>[] = [

@@ -1,5 +1,6 @@
 import { Flags } from '@oclif/core'
 import { BaseCommand } from '../../cli/base-command.js'
+import { startProgress } from '../../cli/progress.js'
 import { confirm, confirmName } from '../../cli/confirm.js'
 import { manyQueuesFlags, pickQueues } from '../../cli/queue-selection.js'
 import { named } from '../../cli/queue-switch-command.js'
@@ -40,13 +41,36 @@ export default class QueueRm extends BaseCommand {
       const items = queues.map((queue) => ({ queue }))
       if (this.dryRun) return wouldRemove(items, infos, force)
       await this.#confirm(force ? full : [], many ? queues : [])
-      return forEachItem(items, ({ queue }) => inspector.removeQueue(queue, { force }))
+      return this.#remove(inspector, items, infos, force)
     })
     if (!force && results.some(({ error }) => error instanceof QueueNotEmptyError))
       this.note('--force removes a queue with its tasks')
     reportItems(this, results, ({ queue }) =>
       this.dryRun ? `would remove queue "${queue}"` : `Successfully removed queue "${queue}"`,
     )
+  }
+
+  /** Shows how far it is when that takes long; Ctrl-C stops it between two steps. */
+  async #remove(
+    inspector: Inspector,
+    items: readonly { readonly queue: string }[],
+    infos: readonly QueueInfo[],
+    force: boolean,
+  ): Promise<readonly ItemResult[]> {
+    const total = force ? infos.reduce((sum, { size }) => sum + size, 0) : 0
+    const progress = total > 1000 ? await startProgress('removing', total, 'tasks') : null
+    let done = 0
+    try {
+      return await this.interruptible((signal) =>
+        forEachItem(items, async ({ queue }) => {
+          const onProgress = (deleted: number) => progress?.update(done + deleted, queue)
+          const { tasks } = await inspector.removeQueue(queue, { force, signal, onProgress })
+          done += tasks
+        }),
+      )
+    } finally {
+      progress?.end()
+    }
   }
 
   async #confirm(full: readonly QueueInfo[], many: readonly string[]): Promise<void> {

@@ -1,6 +1,12 @@
 import { Args, Flags } from '@oclif/core'
 import { confirmName } from '../../cli/confirm.js'
-import { confirmFlags, journalFlag, moveFlags, ReshardCommand } from '../../cli/reshard-command.js'
+import {
+  confirmFlags,
+  dryRunFlag,
+  journalFlag,
+  moveFlags,
+  ReshardCommand,
+} from '../../cli/reshard-command.js'
 
 export default class ReshardAbort extends ReshardCommand {
   static override summary = 'End a plan that broke off, with no slot left open.'
@@ -14,10 +20,12 @@ export default class ReshardAbort extends ReshardCommand {
     ...moveFlags,
     ...confirmFlags,
     ...journalFlag,
+    ...dryRunFlag,
   }
 
   protected async execute(): Promise<void> {
     const journal = this.store().open(this.args['id'] as string)
+    if (this.dryRun) return this.reportDryRun(journal, 'give up')
     await this.withRedis(async (redis) => {
       await confirmName('The rest of the plan is given up', journal.plan.id, {
         yes: this.yes,

@@ -2,6 +2,7 @@ import { Args, Flags } from '@oclif/core'
 import { confirmName } from '../../cli/confirm.js'
 import {
   confirmFlags,
+  dryRunFlag,
   journalFlag,
   moveFlags,
   pauseFlags,
@@ -21,10 +22,12 @@ export default class ReshardResume extends ReshardCommand {
     ...pauseFlags,
     ...confirmFlags,
     ...journalFlag,
+    ...dryRunFlag,
   }
 
   protected async execute(): Promise<void> {
     const journal = this.store().open(this.args['id'] as string)
+    if (this.dryRun) return this.reportDryRun(journal, 'move the other')
     const left = journal.plan.moves.length - journal.finished('done').size
     await this.withRedis(async (redis) => {
       await confirmName(`${left} slots are left`, journal.plan.id, {

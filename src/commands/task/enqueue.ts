@@ -148,17 +148,22 @@ With --batch each line of stdin is a JSON object: type, payload (any JSON), queu
     })
   }
 
-  *#repeated(): Generator<NumberedTask> {
+  /** The same task again and again; what is wrong with it shows here, before anything is opened. */
+  #repeated(): Iterable<NumberedTask> {
     const template = this.flags['payload'] as string | undefined
     const count = this.flags['count'] as number | undefined
     const indexed = count !== undefined && template?.includes('{{index}}') === true
     const task = this.#task(indexed ? template.replaceAll('{{index}}', '1') : template)
     if ((count ?? 1) > 1 && task.id !== undefined)
       throw new UsageError('--count and --id exclude each other: ids are unique')
-    for (let line = 1; line <= (count ?? 1); line++) {
-      const one = indexed ? this.#task(template.replaceAll('{{index}}', String(line))) : task
-      yield { line, task: one, source: '' }
-    }
+    const numbered = (line: number): NumberedTask => ({
+      line,
+      task: indexed ? this.#task(template.replaceAll('{{index}}', String(line))) : task,
+      source: '',
+    })
+    return (function* () {
+      for (let line = 1; line <= (count ?? 1); line++) yield numbered(line)
+    })()
   }
 
   /** The tasks, no faster than --rate. */

@@ -146,31 +146,38 @@ func changeAll(byState func(*asynq.Inspector) map[string]func(string) (int, erro
 	})
 }
 
-// tripCounter counts what is sent and waited for: one command, or one pipeline.
-type tripCounter struct{ trips atomic.Int64 }
+// tripCounter counts what is sent and waited for, one command or one pipeline, and makes each wait for so long more.
+type tripCounter struct {
+	trips atomic.Int64
+	delay time.Duration
+}
 
 func (c *tripCounter) DialHook(next redis.DialHook) redis.DialHook { return next }
 func (c *tripCounter) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
 		c.trips.Add(1)
+		time.Sleep(c.delay)
 		return next(ctx, cmd)
 	}
 }
 func (c *tripCounter) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []redis.Cmder) error {
 		c.trips.Add(1)
+		time.Sleep(c.delay)
 		return next(ctx, cmds)
 	}
 }
 
 // measureStats reads the facts of all queues as Go's `asynq stats` does: one queue after the other.
-func measureStats(p *peer) (any, error) {
+func measureStats(p *peer, in struct {
+	DelayMs int64 `json:"delayMs"`
+}) (any, error) {
 	client, ok := p.redis.MakeRedisClient().(redis.UniversalClient)
 	if !ok {
 		return nil, errors.New("no redis client")
 	}
 	defer client.Close()
-	counter := &tripCounter{}
+	counter := &tripCounter{delay: duration(in.DelayMs)}
 	client.AddHook(counter)
 	inspector := asynq.NewInspectorFromRedisClient(client)
 	// Connections and scripts are there already when the time is taken.
@@ -317,5 +324,5 @@ func init() {
 		}
 		return map[string]any{"slot": slot, "nodes": addresses}, err
 	})
-	verbs["measureStats"] = func(p *peer, _ json.RawMessage) (any, error) { return measureStats(p) }
+	verbs["measureStats"] = on(measureStats)
 }

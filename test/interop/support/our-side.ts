@@ -130,7 +130,7 @@ export function ourSide(redis: Redis): Side {
       refusing(inspector.updatePayload(queue, id, Buffer.from(payload, 'base64'))),
     pause: (queue) => refusing(inspector.pause(queue)),
     resume: (queue) => refusing(inspector.resume(queue)),
-    deleteQueue: (queue, force) => refusing(inspector.removeQueue(queue, { force })),
+    deleteQueue: (queue, force) => refusing(inspector.removeQueue(queue, { force }).then(() => undefined)),
     cancel: (id) => inspector.cancel(id),
   }
 }

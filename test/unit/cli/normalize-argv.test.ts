@@ -1,5 +1,11 @@
 import assert from 'node:assert/strict'
-import { normalizeArgv, type CommandShape, type FlagShape } from '../../../src/cli/normalize-argv.js'
+import {
+  normalizeArgv,
+  VALUE_GUARD,
+  withoutGuards,
+  type CommandShape,
+  type FlagShape,
+} from '../../../src/cli/normalize-argv.js'
 
 const flag = (name: string, options: Partial<FlagShape> = {}): FlagShape => ({
   name,
@@ -14,6 +20,10 @@ const globals = [
   flag('cluster', { boolean: true }),
   flag('cluster_addrs', { names: ['cluster_addrs', 'cluster-addrs'] }),
   flag('filter', { multiple: true }),
+  flag('read_only', { names: ['read_only', 'read-only'], boolean: true, negatable: true }),
+  flag('sort'),
+  flag('watch', { chars: ['w'], boolean: true, valueTo: 'interval' }),
+  flag('interval'),
 ]
 const commands: readonly CommandShape[] = [
   { words: ['queue', 'ls'], flags: [] },
@@ -43,6 +53,17 @@ describe('normalizeArgv', () => {
     ['queue ls --nope', 'queue ls | --nope'],
     ['stats -q x -q y', 'stats | --queue y'],
     ['dev cluster up', 'dev cluster up |'],
+    ['queue ls --read-only', 'queue ls | --read_only'],
+    ['queue ls --read-only=false', 'queue ls | --no-read_only'],
+    ['queue ls --read-only --no-read-only', 'queue ls | --no-read_only'],
+    ['queue ls --watch', 'queue ls | --watch'],
+    ['queue ls --watch=5s', 'queue ls | --watch --interval 5s'],
+    ['queue ls -w 500ms', 'queue ls | --watch --interval 500ms'],
+    ['queue ls -w images', 'queue ls | --watch images'],
+    ['queue ls -w 5s --interval 1s', 'queue ls | --watch --interval 1s'],
+    ['queue ls --sort -uri', `queue ls | --sort ${VALUE_GUARD}-uri`],
+    ['queue ls --sort=-uri,a', `queue ls | --sort ${VALUE_GUARD}-uri,a`],
+    ['queue ls --sort -1', 'queue ls | --sort -1'],
   ]
   for (const [given, wanted] of cases) {
     it(`asynq ${given}`, () => {
@@ -54,6 +75,14 @@ describe('normalizeArgv', () => {
       )
     })
   }
+
+  it('gives values back that look like flags', () => {
+    assert.deepEqual(withoutGuards({ sort: `${VALUE_GUARD}-uri`, filter: [`${VALUE_GUARD}-a`, 'b'], n: 1 }), {
+      sort: '-uri',
+      filter: ['-a', 'b'],
+      n: 1,
+    })
+  })
 
   it('shows help for nothing and for a topic, and the version', () => {
     assert.deepEqual(run(''), { kind: 'topic', words: [], version: false })

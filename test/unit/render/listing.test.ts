@@ -95,4 +95,85 @@ describe('renderListing', () => {
     await assert.rejects(render({ filters: ['queue'] }), UsageError)
     await assert.rejects(render({ filters: ['slot>many'] }), UsageError)
   })
+
+  describe('of columns with units', () => {
+    interface Sample {
+      readonly name: string
+      readonly waitMs: number | null
+      readonly bytes: number
+      readonly at: string | null
+    }
+    const samples: Listing<Sample> = {
+      columns: [
+        { key: 'name', title: 'Name', value: ({ name }) => name },
+        { key: 'waitMs', title: 'Wait', value: ({ waitMs }) => waitMs, unit: 'ms' },
+        { key: 'bytes', title: 'Bytes', value: ({ bytes }) => bytes, unit: 'bytes' },
+        { key: 'at', title: 'At', value: ({ at }) => at, unit: 'time' },
+      ],
+      rows: [
+        { name: 'a', waitMs: 90_000, bytes: 2 ** 31, at: '2026-01-01T10:00:00.000Z' },
+        { name: 'b', waitMs: 250, bytes: 512, at: '2026-01-01T11:59:55.000Z' },
+        { name: 'c', waitMs: null, bytes: 0, at: null },
+      ],
+      document: (rows) => ({ schema: 'test/v1', first: 1, rows }),
+    }
+    const nowMs = Date.parse('2026-01-01T12:00:00Z')
+    const show = (options: Partial<ListingOptions>) =>
+      renderListing(samples, {
+        format: 'table',
+        width: null,
+        header: false,
+        bold: (text) => text,
+        nowMs,
+        ...options,
+      })
+    const names = async (...filters: string[]) =>
+      (await show({ format: 'name', filters })).trimEnd().replaceAll('\n', ' ')
+
+    it('reads them as people do, or raw', async () => {
+      assert.equal(
+        await show({ time: 'relative' }),
+        'a  1m30s  2GiB  2h0m0s ago\nb  250ms  512B  5s ago\nc  -      0B    -\n',
+      )
+      assert.equal(
+        await show({ raw: true, time: 'unix', limit: 1 }),
+        'a  90000  2147483648  2026-01-01T10:00:00.000Z\n',
+      )
+      assert.equal(await show({ time: 'unix', limit: 1, columns: ['at'] }), '1767261600\n')
+    })
+
+    it('compares them as such, by short names too', async () => {
+      assert.equal(await names('wait>1m'), 'a')
+      assert.equal(await names('wait<=250'), 'b')
+      assert.equal(await names('bytes>=1GiB'), 'a')
+      assert.equal(await names('bytes<1KB'), 'b c')
+      assert.equal(await names('at<-1h'), 'a')
+      assert.equal(await names('at>2026-01-01T11:00:00Z'), 'b')
+      assert.equal(await names('wait=-'), 'c')
+      assert.equal(await names('wait=1m30s'), 'a')
+      assert.equal(await names('wait!=90000', 'bytes!=0'), 'b')
+      await assert.rejects(names('wait>soon'), UsageError)
+      await assert.rejects(names('at<noon'), UsageError)
+    })
+
+    it('gives documents in every form, asked and stamped', async () => {
+      assert.equal(
+        await show({ format: 'jsonl', columns: ['name'], filters: ['name!=c'] }),
+        '{"name":"a"}\n{"name":"b"}\n',
+      )
+      assert.equal(
+        await show({ format: 'jsonl', columns: ['name'], limit: 1, stamp: { seq: 3 } }),
+        '{"schema":"test/v1","seq":3,"first":1,"rows":[{"name":"a"}]}\n',
+      )
+      assert.equal(await show({ query: 'rows[].name', raw: true }), 'a\nb\nc\n')
+      assert.equal(await show({ query: 'length(rows)' }), '3\n')
+      assert.equal(await show({ format: 'yaml', query: 'rows[0].name' }), 'a\n')
+      assert.equal(await show({ format: 'jsonl', query: 'rows[?bytes>`1`].name' }), '"a"\n"b"\n')
+      await assert.rejects(show({ query: '[[' }), UsageError)
+    })
+
+    it('lists its columns when asked for help', async () => {
+      assert.match(await show({ columns: ['help'] }), /^name +Name +- +always\nwaitMs +Wait +ms +always\n/)
+    })
+  })
 })

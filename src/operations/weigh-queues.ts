@@ -4,7 +4,7 @@ import type { Command, Outcome, Redis } from '../redis/types.js'
 import * as keys from '../wire/keys.js'
 import { TASK_STATES, type TaskState } from '../wire/state.js'
 
-export interface QueueMeasure {
+export interface QueueWeight {
   readonly queue: string
   readonly tasks: Readonly<Record<TaskState, number>>
   readonly size: number
@@ -59,18 +59,18 @@ const usage = (key: string) => read('MEMORY', 'USAGE', key)
  * @returns in the order of `queues`; null where the queue's node gave no answer.
  * @throws any failure but an unreachable node.
  */
-export async function measureQueues(
+export async function weighQueues(
   redis: Redis,
   queues: readonly string[],
   options: { readonly bytes: boolean },
-): Promise<readonly (QueueMeasure | null)[]> {
+): Promise<readonly (QueueWeight | null)[]> {
   const sample = Math.max(
     FEWEST_SAMPLED,
     Math.min(MOST_SAMPLED, Math.floor(SAMPLED_TASKS / (queues.length * 6))),
   )
   const perQueue = 10 + (options.bytes ? 21 + 6 * sample : 0)
   const step = Math.max(1, Math.floor(PIPELINE / perQueue))
-  const measures: (QueueMeasure | null)[] = []
+  const measures: (QueueWeight | null)[] = []
   for (let at = 0; at < queues.length; at += step) {
     measures.push(...(await measure(redis, queues.slice(at, at + step), options.bytes ? sample : 0)))
   }
@@ -184,7 +184,7 @@ function weighKey(draft: Draft, key: string, outcome: Outcome): number {
   return bytes
 }
 
-function finish(draft: Draft, replies: readonly Outcome[]): QueueMeasure {
+function finish(draft: Draft, replies: readonly Outcome[]): QueueWeight {
   const { queue, tasks, paused, containers, samples } = draft
   let at = 0
   let bytes = draft.bytes
