@@ -291,7 +291,7 @@ export abstract class BaseCommand extends Command {
     // A refused flag or argument is oclif's own error; help and version end with exit 0.
     if (error.oclif?.exit === 0) throw error
     const isUsage = error.oclif !== undefined && !(error instanceof AsynqError)
-    const shown = isUsage ? new UsageError(this.#usageProblem(error.message)) : error
+    const shown = isUsage ? new UsageError(this.#usageProblem(parserMessage(error.message))) : error
     const { monitoring } = this.ctor as typeof BaseCommand
     const asked = /(^|,)(--json|(--output|-o),(json|jsonl|yaml))(,|$)/.test(this.argv.join(','))
     if (shown instanceof AsynqError) {
@@ -310,8 +310,8 @@ export abstract class BaseCommand extends Command {
 
   /** oclif's words in ours, with the flag that was probably meant. */
   #usageProblem(message: string): string {
-    const unknown = /^Nonexistent flags?: --?([^\s=,]+)/.exec(message)?.[1]
-    if (unknown === undefined) return parserMessage(message)
+    const unknown = /^nonexistent flags?: --?([^\s=,]+)/i.exec(message)?.[1]
+    if (unknown === undefined) return message
     const { flags, baseFlags } = this.ctor as typeof BaseCommand
     const near = nearest(unknown, Object.keys({ ...baseFlags, ...flags }))
     return `unknown flag --${unknown}${near === null ? '' : `; did you mean --${near}?`}`
