@@ -11,8 +11,8 @@ process.chdir(fileURLToPath(new URL('..', import.meta.url)))
 const require = createRequire(import.meta.url)
 
 rmSync('dist', { recursive: true, force: true })
-const ids = findCommands()
-const [compiled] = await Promise.all([compile(), bundleCli(ids)])
+const commands = findCommands()
+const [compiled] = await Promise.all([compile(), bundleCli(commands)])
 if (!compiled) process.exit(1)
 cpSync('src/broker/scripts', 'dist/broker/scripts', {
   recursive: true,
@@ -20,7 +20,7 @@ cpSync('src/broker/scripts', 'dist/broker/scripts', {
 })
 cpSync('src/schemas', 'dist/schemas', { recursive: true })
 
-const { dispatch, index } = await indexCommands(ids)
+const { dispatch, index } = await indexCommands(commands)
 writeFileSync('dist/dispatch.json', JSON.stringify(dispatch))
 writeFileSync('dist/commands.json', JSON.stringify(index))
 chmodSync('bin/asynq.js', 0o755)

@@ -118,9 +118,8 @@ const ownPlace = {
 }
 
 /** Replaces the look-up of commands in the file system by a table of chunks, and that of the version by the version. */
-function constants(ids) {
-  const entry = (id) => {
-    const file = id.replaceAll(':', '/')
+function constants(commands) {
+  const entry = ({ id, file }) => {
     if (!UNBUNDLED.has(id)) return `import('../commands/${file}.ts')`
     return `import(require('node:url').pathToFileURL(__inDist('commands', '${file}.js')))`
   }
@@ -128,7 +127,7 @@ function constants(ids) {
     name: 'constants',
     setup(bundle) {
       bundle.onLoad({ filter: /\/src\/cli\/load-command\.ts$/ }, () => ({
-        contents: `const table = {${ids.map((id) => `'${id}': () => ${entry(id)}`).join(',')}}
+        contents: `const table = {${commands.map((command) => `'${command.id}': () => ${entry(command)}`).join(',')}}
           export const loadCommand = async (id) => (await table[id]()).default`,
         loader: 'js',
       }))
@@ -140,15 +139,16 @@ function constants(ids) {
   }
 }
 
-/** Ids of all commands, e.g. `queue:ls`: the files of src/commands. */
+/** All commands: the files of src/commands. `queue/ls` is `queue:ls`, `health/index` is `health`. */
 export function findCommands() {
   return readdirSync('src/commands', { recursive: true })
-    .filter((file) => file.endsWith('.ts'))
-    .map((file) => file.slice(0, -'.ts'.length).replaceAll(sep, ':'))
-    .sort()
+    .filter((name) => name.endsWith('.ts'))
+    .map((name) => name.slice(0, -'.ts'.length).replaceAll(sep, '/'))
+    .map((file) => ({ file, id: file.replace(/\/index$/, '').replaceAll('/', ':') }))
+    .sort((a, b) => (a.id < b.id ? -1 : 1))
 }
 
-export async function bundleCli(ids) {
+export async function bundleCli(commands) {
   const { outputFiles, metafile } = await build({
     entryPoints: [
       { in: 'src/cli/main.ts', out: 'main' },
@@ -165,7 +165,7 @@ export async function bundleCli(ids) {
     write: false,
     metafile: true,
     logLevel: 'warning',
-    plugins: [constants(ids), ownPlace, seldomUsed, oclif, lazyRequires],
+    plugins: [constants(commands), ownPlace, seldomUsed, oclif, lazyRequires],
   })
   mkdirSync(OUT, { recursive: true })
   writeFileSync(join(OUT, 'package.json'), '{"type":"commonjs"}\n')

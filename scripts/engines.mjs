@@ -21,8 +21,9 @@ const cache =
   join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'asynq', 'engines')
 const say = (line) => process.stderr.write(`engines: ${line}\n`)
 
-function run(command, args, env = {}) {
+function run(command, args, env = {}, cwd = undefined) {
   const { status, stdout, stderr, error } = spawnSync(command, args, {
+    cwd,
     env: { ...process.env, ...env },
     encoding: 'utf8',
     maxBuffer: 64 * 1024 * 1024,
@@ -43,9 +44,22 @@ function describe(name, binary) {
   }
 }
 
-/** An apt root for one suite. Only the signature counts: a frozen mirror serves old lists, which will do for tests. */
-function aptRoot(suite) {
-  const root = join(cache, `apt-${suite}`)
+/** Of the package debian-archive-keyring, which every Debian has. */
+const KEYRING = '/usr/share/keyrings/debian-archive-keyring.gpg'
+
+/** Debian's mirror as this system knows it. */
+function debianMirror() {
+  const format = '$(ORIGIN) $(LABEL) $(REPO_URI)'
+  const lines = run('apt-get', ['indextargets', '--format', format, 'Created-By: Packages']).split('\n')
+  const uri = lines.find((line) => line.startsWith('Debian Debian '))?.split(' ')[2]
+  if (uri === undefined)
+    throw new Error('the sources of apt name no mirror of Debian (run apt-get update once)')
+  return uri
+}
+
+/** An apt root for one engine. Only the signature counts: a frozen mirror serves old lists, which will do for tests. */
+function aptRoot(name, suite) {
+  const root = join(cache, `apt-${name}`)
   for (const folder of [
     'etc/preferences.d',
     'etc/apt.conf.d',
@@ -54,10 +68,9 @@ function aptRoot(suite) {
   ])
     mkdirSync(join(root, folder), { recursive: true })
   writeFileSync(join(root, 'status'), '')
-  const keys = '/usr/share/keyrings/debian-archive-keyring.gpg'
   writeFileSync(
     join(root, 'etc/sources.list'),
-    `deb [signed-by=${keys}] http://deb.debian.org/debian ${suite} main\n`,
+    `deb [signed-by=${KEYRING}] ${debianMirror()} ${suite} main\n`,
   )
   writeFileSync(
     join(root, 'apt.conf'),
@@ -68,8 +81,8 @@ function aptRoot(suite) {
 }
 
 /** The package files of an engine: its own packages and the libraries below them, nothing else. */
-function packageFiles({ suite, packages }) {
-  const { root, env } = aptRoot(suite)
+function packageFiles({ name, suite, packages }) {
+  const { root, env } = aptRoot(name, suite)
   run('apt-get', ['update', '-qq'], env)
   const noise = ['recommends', 'suggests', 'conflicts', 'breaks', 'replaces', 'enhances'].map(
     (kind) => `--no-${kind}`,
@@ -82,12 +95,7 @@ function packageFiles({ suite, packages }) {
         /^(lib|zlib|valkey|redis)[\w.+-]*$/.test(line) && !/^lib(debian-installer|newt|pam)/.test(line),
     )
   const archives = join(root, 'cache/archives')
-  const { status, stderr } = spawnSync('apt-get', ['download', ...new Set(names)], {
-    cwd: archives,
-    env: { ...process.env, ...env },
-    encoding: 'utf8',
-  })
-  if (status !== 0) throw new Error(`apt-get download: ${stderr.trim().split('\n').pop()}`)
+  run('apt-get', ['download', '-qq', ...new Set(names)], env, archives)
   return readdirSync(archives)
     .filter((file) => file.endsWith('.deb'))
     .map((file) => join(archives, file))

@@ -3,13 +3,13 @@ import { readFileSync } from 'node:fs'
 import { pathToFileURL } from 'node:url'
 import { resolve } from 'node:path'
 
-/** @param ids of all commands. @returns the contents of dispatch.json and commands.json (src/cli/command-index.ts). */
-export async function indexCommands(ids) {
+/** @param commands all of them, as findCommands gives them. @returns the contents of dispatch.json and commands.json (src/cli/command-index.ts). */
+export async function indexCommands(commands) {
   const { GLOBAL_FLAGS } = await fromDist('cli/global-flags.js')
   const pkg = JSON.parse(readFileSync('package.json', 'utf8'))
   const loaded = []
-  for (const id of ids) {
-    const { default: command } = await fromDist(`commands/${id.replaceAll(':', '/')}.js`)
+  for (const { id, file } of commands) {
+    const { default: command } = await fromDist(`commands/${file}.js`)
     loaded.push({ id, command, flags: Object.entries(command.flags ?? {}) })
   }
   return {

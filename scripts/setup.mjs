@@ -43,7 +43,7 @@ if (modified('node_modules/.package-lock.json') < modified('package-lock.json'))
   if (!run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'])) fail('npm ci failed: see above')
 }
 
-const sources = ['src', 'scripts/build.mjs', 'tsconfig.json', 'tsconfig.build.json', 'package.json']
+const sources = ['src', 'scripts', 'tsconfig.json', 'tsconfig.build.json', 'package.json']
 if (modified('dist/.built') < Math.max(...sources.map(newest))) {
   say('building')
   if (!run(process.execPath, ['scripts/build.mjs'])) fail('the build failed: see above')

@@ -45,3 +45,12 @@ export { GroupBroker, type AggregationRule, type AggregationSet } from './broker
 export { SchedulerRegistry } from './broker/scheduler-registry.js'
 export * from './inspector/inspector.js'
 export { oldestActiveSinceMs } from './inspector/runtime.js'
+export {
+  examine,
+  examineQueue,
+  type Examination,
+  type ExamineOptions,
+  type QueueReport,
+} from './doctor/examine.js'
+export { FINDING_KINDS, type Finding, type FindingCode, type Severity } from './doctor/findings.js'
+export type { RepairChoices } from './doctor/judge.js'

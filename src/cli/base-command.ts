@@ -22,7 +22,7 @@ import { connectionOptions, describeTarget, goCompat } from './connection-option
 import { parseDuration } from '../units.js'
 import { EXIT, MONITORING_EXIT, monitoringExit } from './exit-codes.js'
 import { globalFlagEntries, type GlobalFlag, type Settings } from './global-flags.js'
-import { VALUE_GUARD, withoutGuards } from './normalize-argv.js'
+import { nearest, VALUE_GUARD, withoutGuards } from './normalize-argv.js'
 import type { OutFile } from './out-file.js'
 import { outIsTerminal, writeOut } from './output.js'
 import { reportBug, reportError } from './report-error.js'
@@ -228,6 +228,7 @@ export abstract class BaseCommand extends Command {
     const limit = this.#base('limit') as string | undefined
     this.print(
       await renderListing(listing, {
+        nowMs: Date.now(),
         format: this.format(),
         width: this.terminalWidth(),
         header: this.flags['no-header'] !== true,
@@ -290,7 +291,7 @@ export abstract class BaseCommand extends Command {
     // A refused flag or argument is oclif's own error; help and version end with exit 0.
     if (error.oclif?.exit === 0) throw error
     const isUsage = error.oclif !== undefined && !(error instanceof AsynqError)
-    const shown = isUsage ? new UsageError(parserMessage(error.message)) : error
+    const shown = isUsage ? new UsageError(this.#usageProblem(parserMessage(error.message))) : error
     const { monitoring } = this.ctor as typeof BaseCommand
     const asked = /(^|,)(--json|(--output|-o),(json|jsonl|yaml))(,|$)/.test(this.argv.join(','))
     if (shown instanceof AsynqError) {
@@ -305,6 +306,15 @@ export abstract class BaseCommand extends Command {
       process.exitCode = monitoring ? MONITORING_EXIT.UNKNOWN : EXIT.BUG
     }
     return Promise.resolve()
+  }
+
+  /** oclif's words in ours, with the flag that was probably meant. */
+  #usageProblem(message: string): string {
+    const unknown = /^nonexistent flags?: --?([^\s=,]+)/i.exec(message)?.[1]
+    if (unknown === undefined) return message
+    const { flags, baseFlags } = this.ctor as typeof BaseCommand
+    const near = nearest(unknown, Object.keys({ ...baseFlags, ...flags }))
+    return `unknown flag --${unknown}${near === null ? '' : `; did you mean --${near}?`}`
   }
 
   protected override async finally(): Promise<void> {

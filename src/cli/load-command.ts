@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import type { Command } from '@oclif/core'
 
 export interface CommandClass {
@@ -13,6 +14,9 @@ export interface CommandClass {
 
 /** Loads the class of a command, e.g. `queue:ls`. In the bundle a table of chunks stands here (scripts/bundle.mjs). */
 export async function loadCommand(id: string): Promise<CommandClass> {
-  const file = new URL(`../commands/${id.replaceAll(':', '/')}.js`, import.meta.url)
+  const files = [`${id.replaceAll(':', '/')}.js`, `${id.replaceAll(':', '/')}/index.js`].map(
+    (file) => new URL(`../commands/${file}`, import.meta.url),
+  )
+  const file = files.find((one) => existsSync(one))!
   return ((await import(file.href)) as { readonly default: CommandClass }).default
 }

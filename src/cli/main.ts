@@ -54,6 +54,10 @@ function endBadly(error: NodeJS.ErrnoException): void {
 }
 
 async function dispatch(argv: readonly string[]): Promise<void> {
+  if (argv[0] === '__complete' && argv[1] === '--') {
+    const { complete } = await import('./complete.js')
+    return writeOut((await complete(argv.slice(2), GLOBALS)).map((text) => `${text}\n`).join(''))
+  }
   const table = readDispatchTable()
   const normalized = normalizeArgv(argv, table.commands, GLOBALS)
   switch (normalized.kind) {

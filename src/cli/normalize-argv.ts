@@ -182,6 +182,13 @@ export function suggest(
   return best && best.distance <= Math.max(2, given.length / 4) ? best.text : null
 }
 
+/** The one of `known` that was probably meant; null when none is near. */
+export function nearest(given: string, known: readonly string[]): string | null {
+  const ranked = known.map((name) => ({ name, distance: editDistance(given, name) }))
+  const best = ranked.sort((a, b) => a.distance - b.distance || a.name.localeCompare(b.name))[0]
+  return best && best.distance <= Math.max(1, Math.floor(given.length / 3)) ? best.name : null
+}
+
 export function editDistance(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, at) => at)
   for (let i = 1; i <= a.length; i++) {

@@ -6,11 +6,12 @@ import {
 } from '../broker/scripts/inspector-scripts.js'
 import { runScript, scriptCommand } from '../broker/scripts/script.js'
 import { nowSec, type Clock } from '../clock.js'
-import { TaskNotFoundError, TaskStateError, UsageError, type AsynqError } from '../errors.js'
-import type { Command, Redis } from '../redis/types.js'
+import { PreconditionError, TaskNotFoundError, TaskStateError, type AsynqError } from '../errors.js'
+import type { Command, Outcome, Redis } from '../redis/types.js'
 import { taskKey } from '../wire/keys.js'
 import type { TaskState } from '../wire/state.js'
 import { decodeTaskMessage, encodeTaskMessage } from '../wire/task-message.js'
+import { nextPageSize } from './page-size.js'
 import { asAsynqError, read, readAll, texts } from './reads.js'
 import {
   isTaskInfo,
@@ -52,7 +53,7 @@ export interface BulkOptions {
   readonly signal?: AbortSignal
 }
 
-/** Tasks of one page of a change to many. */
+/** Tasks of one page of a change to many; of a change to all, of the first. */
 const PAGE = 200
 /** How often a task that keeps moving is looked for again. */
 const TRIES = 5
@@ -130,7 +131,7 @@ async function changePage(
 }
 
 /**
- * Changes the tasks that are in a state now, oldest first, in pages of 200: as many as there are at the start, so that
+ * Changes the tasks that are in a state now, oldest first, in pages that take the server some 2 ms each: as many as there are at the start, so that
  * it ends however fast others come in. Two round trips a page. What cannot be changed is left where it stands, but when
  * deleting, ids whose task is gone are cleared away.
  */
@@ -142,7 +143,7 @@ export async function changeAllTasks(
   state: Exclude<TaskState, 'active'>,
   { group = '', onProgress, signal }: BulkOptions,
 ): Promise<BulkResult> {
-  if (state === REFUSED[verb]) throw new UsageError(`cannot ${verb} tasks that are ${state} already`)
+  if (state === REFUSED[verb]) throw new PreconditionError(`cannot ${verb} tasks that are ${state} already`)
   const { key, isList } = stateContainer(queue, state, group)
   const [size] = await readAll(redis, [read([isList ? 'LLEN' : 'ZCARD', key])])
   const total = Number(size)
@@ -150,8 +151,9 @@ export async function changeAllTasks(
   let gone = 0
   /** Ids that still stand in the state, and are passed over. */
   const stuck = new Set<string>()
+  let page = PAGE
   while (changed + gone + stuck.size < total && !signal?.aborted) {
-    const most = stuck.size + Math.min(PAGE, total - changed - gone - stuck.size)
+    const most = stuck.size + Math.min(page, total - changed - gone - stuck.size)
     const range = isList ? read(['LRANGE', key, -most, -1]) : read(['ZRANGE', key, 0, most - 1])
     const ids = texts((await readAll(redis, [range]))[0])
     if (isList) ids.reverse()
@@ -166,7 +168,8 @@ export async function changeAllTasks(
       return []
     })
     let failure: Error | undefined
-    for (const outcome of await redis.sendAll(commands)) {
+    const { outcomes, tookUs } = await sendTimed(redis, key, commands)
+    for (const outcome of outcomes) {
       if (!outcome.ok) failure ??= outcome.error
       else if (moveTaskScript.decode(outcome.value) === 'moved') changed++
       else gone++
@@ -174,8 +177,26 @@ export async function changeAllTasks(
     // What was done is told before what was not.
     onProgress?.(changed, total)
     if (failure) throw failure
+    const bytes = readings.reduce((sum, one) => sum + (isTaskInfo(one) ? one.message.payload.length : 0), 0)
+    page = nextPageSize(page, { tasks: names.length, tookUs, bytes })
   }
   return { changed, left: gone + stuck.size, total }
+}
+
+/** Commands of one slot, and how long its server took from the first to the last, in us; null when it did not say. */
+async function sendTimed(
+  redis: Redis,
+  key: string,
+  commands: readonly Command[],
+): Promise<{ readonly outcomes: readonly Outcome[]; readonly tookUs: number | null }> {
+  const time: Command = { key, args: ['TIME'], idempotent: true }
+  const outcomes = await redis.sendAll([time, ...commands, time])
+  const [from, to] = [outcomes[0]!, outcomes.at(-1)!].map((outcome) => {
+    const [seconds, micros] = outcome.ok ? texts(outcome.value).map(Number) : []
+    return seconds === undefined ? NaN : seconds * 1e6 + micros!
+  })
+  const tookUs = to! - from!
+  return { outcomes: outcomes.slice(1, -1), tookUs: Number.isNaN(tookUs) ? null : tookUs }
 }
 
 /** Replaces the payload of a scheduled task; its unique lock stays that of the payload it was enqueued with. */

@@ -241,7 +241,8 @@ export class Inspector {
   /**
    * Runs, archives or deletes the tasks that are in a state now, oldest first, in pages of 200, without ever holding up
    * the server; tasks that workers take meanwhile are left to them. Stops between pages when `signal` is aborted.
-   * @throws {QueueNotFoundError} no such queue. @throws {UsageError} a state in which the verb would change nothing.
+   * @throws {QueueNotFoundError} no such queue. @throws {UsageError} aggregating without a group.
+   * @throws {PreconditionError} a state in which the verb would change nothing.
    */
   async changeAll(
     verb: BulkVerb,

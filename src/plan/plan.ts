@@ -431,6 +431,8 @@ class Planner {
       return
     }
     const heavy = placement.units
+      // Above the level of the rest, but within an even share of all: it keeps nobody from a better maximum.
+      .filter((unit) => ratio(unit.load, widest, total, capacity) > 1)
       .filter((unit) => unit.at >= 0 && unit.load > level * widest * tolerance)
       .sort((a, b) => b.load - a.load || a.slots[0]! - b.slots[0]!)
     for (const unit of heavy.slice(0, MAX_REPORTED)) {

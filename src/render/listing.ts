@@ -67,7 +67,7 @@ export interface ListingOptions {
   /** Added to documents, in front; in `jsonl` the whole document then is one line. */
   readonly stamp?: Readonly<Record<string, unknown>> | undefined
   /** Unix ms, for relative times. Default: now. */
-  readonly nowMs?: number | undefined
+  readonly nowMs: number
 }
 
 /** @returns text that ends with a newline, or nothing at all. @throws {UsageError} an unknown column, filter or query. */
@@ -157,7 +157,7 @@ function cellText<Row>(column: Column<Row>, row: Row, brief: boolean, options: L
 }
 
 function timeText(iso: string, brief: boolean, options: ListingOptions): string {
-  const { time = brief ? 'relative' : 'iso', nowMs = Date.now() } = options
+  const { time = brief ? 'relative' : 'iso', nowMs } = options
   const atMs = Date.parse(iso)
   if (Number.isNaN(atMs)) return iso
   switch (time) {
@@ -244,7 +244,7 @@ function parseFilter<Row>(
       pattern.test(cellText(column, row, false, options)) || pattern.test(String(column.value(row)))
     return (row) => matches(row) === (operator === '=')
   }
-  const bound = parseOperand(column, operand, `filter "${text}"`, options.nowMs ?? Date.now())
+  const bound = parseOperand(column, operand, `filter "${text}"`, options.nowMs)
   return (row) => {
     const value = comparable(column, column.value(row))
     if (value === null) return false

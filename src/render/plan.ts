@@ -112,7 +112,12 @@ export function planTotals(file: PlanFile): string {
   const ms = file.moves.reduce((sum, { estimateMs }) => sum + estimateMs, 0)
   const slots = `${file.moves.length} slot${file.moves.length === 1 ? '' : 's'}`
   const empty = file.moves.filter(({ keys, queues }) => keys === 0 && queues.length === 0).length
-  const parts = [`${withQueues} with queues`, ...(empty > 0 ? [`${empty} empty`] : [])]
+  const other = file.moves.length - withQueues - empty
+  const parts = [
+    `${withQueues} with queues`,
+    ...(other > 0 ? [`${other} with other keys`] : []),
+    ...(empty > 0 ? [`${empty} empty`] : []),
+  ]
   return `${slots}: ${parts.join(', ')}; ${keys} keys, ${bytes === null ? 'bytes unknown' : formatBytes(bytes)}, about ${formatDuration(ms)} at 12MiB/s (assumed, ${file.cluster.methods.includes('atomic') ? 'atomic' : 'classic'})`
 }
 

@@ -5,6 +5,7 @@ import type { NodeId } from '../plan/snapshot.js'
 import type { Redis } from '../redis/types.js'
 import type { ClusterNode } from '../topology/types.js'
 import * as keys from '../wire/keys.js'
+import { keySlot } from '../wire/slot.js'
 import { copySlot, TargetFullError, type CopyBounds, type MigrateAuth } from './classic.js'
 import { currentMaster, ownerIn, readView, type ShardMembers } from './cluster-view.js'
 import type { Conflict } from './conflicts.js'
@@ -58,6 +59,10 @@ export type NoticeCode = 'failover' | 'conflict' | 'replica-lag' | 'waiting' | '
 
 /** Before containers go over, the target's replicas get this long to catch up. An open slot must not wait for ever. */
 const REPLICA_WAIT_MS = 5000
+const REPLICA_LAST_WAIT_MS = 1000
+/** A replica keeps up when it lacks no more, and was heard no longer ago (they report every second). */
+const LAG_BYTES = 1024 * 1024
+const SILENT_SEC = 2
 const RETRY_FIRST_MS = 20
 const RETRY_MOST_MS = 250
 const ATOMIC_POLL_MS = 50
@@ -151,7 +156,7 @@ export class SlotMover {
         view.open.some((open) => open.slot === slot && open.state === state && open.peer === peer)
       const keysBefore = Number(await redis.sendTo(source.address, this.#count()))
       if (!has(seenByTarget, 'importing', source.id)) {
-        await this.#waitForReplica(target, this.#host.settings.stepTimeoutMs, true)
+        await this.#assertReplicaKeepsUp(target)
         await phase(move, 'importing', { keysBefore, method: 'classic' })
         await this.#import(target, source.id, ownerIn(seenByTarget, slot))
       }
@@ -161,7 +166,7 @@ export class SlotMover {
       }
       await phase(move, 'copy', { keysBefore })
       await this.#copy(source, target, 'source')
-      await this.#waitForReplica(target, 1000, false)
+      await this.#waitForReplica(target, REPLICA_LAST_WAIT_MS)
       await phase(move, 'node-target')
       await this.#setSlot(target, 'NODE', target.id)
     } else await phase(move, 'node-target')
@@ -233,7 +238,7 @@ export class SlotMover {
       },
       onConflict: ({ key, kept }: Conflict) =>
         this.#host.onNotice(move, 'conflict', `${key} was on both nodes; kept: ${kept}`),
-      beforeContainers: () => this.#waitForReplica(target, REPLICA_WAIT_MS, false),
+      beforeContainers: () => this.#waitForReplica(target, REPLICA_WAIT_MS),
     })
   }
 
@@ -409,35 +414,64 @@ export class SlotMover {
     }
   }
 
-  /** Waits until a replica of the node holds all that the node does now. A node without replicas is not waited for. */
-  async #waitForReplica(node: ClusterNode, timeoutMs: number, must: boolean): Promise<void> {
-    const deadline = performance.now() + timeoutMs
-    let goal: number | null = null
+  /**
+   * A target whose replicas are far behind would lose what it takes over if it died.
+   * @throws {PreconditionError} none of them has caught up within the step time-out. A node without replicas will do.
+   */
+  async #assertReplicaKeepsUp(node: ClusterNode): Promise<void> {
+    const deadline = performance.now() + this.#host.settings.stepTimeoutMs
     for (;;) {
-      const info = String(await this.#host.redis.sendTo(node.address, ['INFO', 'replication']))
-      goal ??= Number(/^master_repl_offset:(\d+)/m.exec(info)?.[1] ?? 0)
-      const offsets = [...info.matchAll(/^slave\d+:.*\boffset=(\d+)/gm)].map(([, offset]) => Number(offset))
-      if (offsets.length === 0 || Math.max(...offsets) >= goal) return
-      this.#lastProgressAt = performance.now()
-      if (performance.now() >= deadline) {
-        const lag = goal - Math.max(...offsets)
-        if (must)
-          throw new PreconditionError(
-            `no replica of ${node.address} keeps up: the nearest lacks ${lag} bytes`,
-            {
-              node: node.id,
-              lagBytes: lag,
-            },
-          )
-        this.#host.onNotice(
-          this.#move,
-          'replica-lag',
-          `the nearest replica of ${node.address} lacks ${lag} bytes`,
-        )
+      const replicas = await this.#replicas(node)
+      const [nearest] = [...replicas].sort((a, b) => a.lagBytes - b.lagBytes || a.silentSec - b.silentSec)
+      if (
+        !nearest ||
+        replicas.some(({ lagBytes, silentSec }) => lagBytes <= LAG_BYTES && silentSec <= SILENT_SEC)
+      )
         return
-      }
-      await sleep(20)
+      if (performance.now() >= deadline)
+        throw new PreconditionError(
+          `no replica of ${node.address} keeps up: the nearest lacks ${nearest.lagBytes} bytes and was last heard ${nearest.silentSec} s ago`,
+          { node: node.id, ...nearest },
+        )
+      this.#lastProgressAt = performance.now()
+      await sleep(RETRY_MOST_MS)
     }
+  }
+
+  /** Waits until one replica holds all that the target has taken over; for so long only, since the slot is open. */
+  async #waitForReplica(target: ClusterNode, timeoutMs: number): Promise<void> {
+    if ((await this.#replicas(target)).length === 0) return
+    // WAIT speaks of the writes of its own connection, so one is made: a mark in the slot, which ends by itself.
+    const mark = keyInSlot(this.#move.slot)
+    const outcomes = await this.#host.redis.sendAllTo(
+      target.address,
+      [
+        ['ASKING'],
+        ['SET', mark, '1', 'PX', timeoutMs * 2],
+        ['WAIT', 1, timeoutMs],
+        ['ASKING'],
+        ['DEL', mark],
+      ],
+      { timeoutMs: timeoutMs + 2000 },
+    )
+    const [, , waited] = outcomes
+    if (waited?.ok && Number(waited.value) >= 1) return
+    this.#host.onNotice(
+      this.#move,
+      'replica-lag',
+      `no replica of ${target.address} had caught up in ${timeoutMs} ms`,
+    )
+  }
+
+  async #replicas(
+    node: ClusterNode,
+  ): Promise<readonly { readonly lagBytes: number; readonly silentSec: number }[]> {
+    const info = String(await this.#host.redis.sendTo(node.address, ['INFO', 'replication']))
+    const offset = Number(/^master_repl_offset:(\d+)/m.exec(info)?.[1] ?? 0)
+    return [...info.matchAll(/^slave\d+:.*\boffset=(\d+),lag=(\d+)/gm)].map(([, acknowledged, silent]) => ({
+      lagBytes: Math.max(0, offset - Number(acknowledged)),
+      silentSec: Number(silent),
+    }))
   }
 }
 
@@ -458,4 +492,17 @@ function mayPass(error: unknown): boolean {
 
 function sleep(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms))
+}
+
+const markOfSlot = new Map<number, string>()
+
+/** A key of ours in the slot, found by trying. */
+function keyInSlot(slot: number): string {
+  let mark = markOfSlot.get(slot)
+  for (let n = 0; mark === undefined; n++) {
+    const key = `asynq-cli:mark:${n}`
+    if (keySlot(key) === slot) mark = key
+  }
+  markOfSlot.set(slot, mark)
+  return mark
 }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { Client } from '../../src/client/client.js'
-import { AsynqError } from '../../src/errors.js'
+import type { AsynqError } from '../../src/errors.js'
 import { openRedis } from '../../src/redis/connect.js'
 import { applyPlan, type ReshardEvent } from '../../src/reshard/apply.js'
 import { readAllViews } from '../../src/reshard/cluster-view.js'
@@ -206,17 +206,13 @@ describe('nodes that fail during a reshard', function () {
     })
 
     it('a key of 100 MB goes alone', async () => {
-      const { redis } = cluster()
+      const { redis, options } = cluster()
       const queue = 'big-key'
-      const client = new Client(redis)
+      const patient = await openRedis({ ...options, timeoutMs: 60_000 })
+      const client = new Client(patient)
       await client.enqueue({ type: 't', queue, processInMs: 3_600_000 })
-      await client.enqueue({
-        type: 't',
-        queue,
-        payload: Buffer.alloc(100 * 1024 * 1024, 'y'),
-        id: 'big',
-        processInMs: 3_600_000,
-      })
+      const payload = Buffer.alloc(100 * 1024 * 1024, 'y')
+      await client.enqueue({ type: 't', queue, payload, id: 'big', processInMs: 3_600_000 })
       const plan = await planMoves(redis, [{ queue, to: await otherMaster(redis, queue) }])
       const batches: number[] = []
       let before = 0
@@ -233,6 +229,7 @@ describe('nodes that fail during a reshard', function () {
       const key = `asynq:{${queue}}:t:big`
       assert.ok(Number(await redis.send({ key, args: ['HSTRLEN', key, 'msg'] })) > 100 * 1024 * 1024)
       await redis.send({ key, args: ['DEL', key] })
+      await patient.close()
     })
 
     it('a replica of the target that lags holds the move up before it opens the slot', async () => {

@@ -334,15 +334,21 @@ onEveryBed('Broker', (redis) => {
     assert.equal(await ask('EXISTS', keys.taskKey(Q, 'c249')), 1)
   })
 
-  it('trims the archive by age and by number, with the hashes', async () => {
+  it('trims the archive by age and by number, with the hashes and the locks', async () => {
     const old = Array.from({ length: 5 }, (_, n) => [1000 + n, `old${n}`]).flat()
     await ask('ZADD', keys.archivedKey(Q), ...old)
-    await ask('HSET', keys.taskKey(Q, 'old0'), 'msg', 'x')
+    const [lock, taken] = [keys.uniqueKey(Q, 'u', null), keys.uniqueKey(Q, 'v', null)]
+    await ask('HSET', keys.taskKey(Q, 'old0'), 'msg', 'x', 'unique_key', lock)
+    await ask('HSET', keys.taskKey(Q, 'old1'), 'msg', 'x', 'unique_key', taken)
+    await ask('HSET', keys.taskKey(Q, 'old2'), 'msg', 'x', 'unique_key', 'elsewhere')
+    await ask('SET', lock, 'old0')
+    await ask('SET', taken, 'new')
     await add({ id: 'new', maxRetry: 0 })
     const broker = new Broker(redis())
     await broker.archive((await broker.dequeue([Q]))!.message, 'boom')
     assert.deepEqual(await ask('ZRANGE', keys.archivedKey(Q), 0, -1), ['new'])
     assert.equal(await ask('EXISTS', keys.taskKey(Q, 'old0')), 0)
+    assert.deepEqual([await ask('GET', lock), await ask('GET', taken)], [null, 'new'])
     const now = Math.floor(Date.now() / 1000)
     const many = Array.from({ length: 10_010 }, (_, n) => [now - 20_000 + n, `m${n}`]).flat()
     await ask('ZADD', keys.archivedKey(Q), ...many)

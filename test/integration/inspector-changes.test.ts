@@ -4,6 +4,7 @@ import { GroupBroker } from '../../src/broker/group-broker.js'
 import { Client } from '../../src/client/client.js'
 import {
   AsynqError,
+  PreconditionError,
   ProtocolError,
   QueueNotEmptyError,
   QueueNotFoundError,
@@ -57,7 +58,7 @@ onEveryBed('Inspector changes', (redis) => {
     await rejects(inspector.run('q', 'pending'), TaskStateError, 'PRECONDITION')
     await rejects(inspector.delete('q', 'active'), TaskStateError, 'PRECONDITION')
     await rejects(inspector.changeAll('run', 'none', 'retry'), QueueNotFoundError, 'NOT_FOUND')
-    await rejects(inspector.changeAll('run', 'q', 'pending'), UsageError, 'USAGE')
+    await rejects(inspector.changeAll('run', 'q', 'pending'), PreconditionError, 'PRECONDITION')
     await rejects(inspector.changeAll('run', 'q', 'aggregating'), UsageError, 'USAGE')
     await rejects(inspector.list('q', 'aggregating'), UsageError, 'USAGE')
     await rejects(inspector.list('q', 'pending', { page: 0 }), UsageError, 'USAGE')

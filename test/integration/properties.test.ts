@@ -18,8 +18,8 @@ import { useSharedCluster } from '../support/servers.js'
  * other's way. After each batch nothing is under way, and everything stored is held against what must be true.
  */
 
-const IDS = ['a', 'b', 'c', 'd', 'e', 'f'] as const
-const GROUPS = ['g', 'h'] as const
+const IDS = ['a', 'b', 'c', 'd', 'e'] as const
+const GROUPS = ['g', 'h', 'i'] as const
 const CONNECTIONS = 4
 const WORKERS = 3
 const RUNS = 150
@@ -34,6 +34,7 @@ type Operation =
       readonly kept: boolean
     }
   | { readonly do: 'take'; readonly worker: number }
+  | { readonly do: 'take and fail' }
   | {
       readonly do: 'settle'
       readonly worker: number
@@ -47,7 +48,8 @@ type Operation =
   | { readonly do: 'aggregate'; readonly group: string }
   | { readonly do: 'finish a set' }
   | { readonly do: 'wait'; readonly sec: number }
-type BulkState = 'pending' | 'scheduled' | 'retry' | 'archived' | 'completed' | 'aggregating'
+const BULK_STATES = ['pending', 'scheduled', 'retry', 'archived', 'completed', 'aggregating'] as const
+type BulkState = (typeof BULK_STATES)[number]
 
 const id = fc.constantFrom(...IDS)
 const group = fc.constantFrom(...GROUPS)
@@ -68,6 +70,7 @@ const operation: fc.Arbitrary<Operation> = fc.oneof(
     }),
   },
   { weight: 7, arbitrary: fc.record({ do: of('take'), worker }) },
+  { weight: 4, arbitrary: fc.record({ do: of('take and fail') }) },
   {
     weight: 6,
     arbitrary: fc.record({
@@ -80,19 +83,10 @@ const operation: fc.Arbitrary<Operation> = fc.oneof(
   { weight: 5, arbitrary: fc.record({ do: of('change'), verb, id }) },
   {
     weight: 2,
-    arbitrary: fc.record({
-      do: of('change all'),
-      verb,
-      state: fc.constantFrom<BulkState>(
-        'pending',
-        'scheduled',
-        'retry',
-        'archived',
-        'completed',
-        'aggregating',
-      ),
-      group,
-    }),
+    arbitrary: fc
+      .record({ do: of('change all'), verb, state: fc.constantFrom<BulkState>(...BULK_STATES), group })
+      // Refused as a whole.
+      .filter(({ verb, state }) => !['run pending', 'archive archived'].includes(`${verb} ${state}`)),
   },
   { weight: 1, arbitrary: fc.record({ do: of('update payload'), id }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constantFrom('pause', 'resume', 'resume') }) },
@@ -161,6 +155,15 @@ class World {
         const taken = await broker.dequeue([queue])
         if (taken)
           this.#held[operation.worker]!.push({ message: taken.message, leaseMostSec: taken.leaseExpirySec })
+        return
+      }
+      case 'take and fail': {
+        const taken = await broker.dequeue([queue])
+        if (!taken) return
+        const options = { retryAtMs: this.#sec * 1000, error: 'failed', countsAsFailure: true }
+        if (!(await allowed(broker.retry(taken.message, options)))) return
+        tally.processed++
+        tally.failed++
         return
       }
       case 'settle':

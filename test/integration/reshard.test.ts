@@ -201,7 +201,7 @@ describe('reshard commands', function () {
   it('two applies at once: one works, the other is refused', async () => {
     const a = await newPlan(400)
     const b = await newPlan()
-    const first = cli('apply', a.file, '--yes', '--rate', '5KB/s')
+    const first = cli('apply', a.file, '--yes', '--rate', '2KB/s', '--batch-keys', '50')
     await waitFor(async () => /running/.test((await cli('status')).stdout), {
       what: 'the first to be at work',
     })
@@ -215,7 +215,8 @@ describe('reshard commands', function () {
     }
     assertSchema(document, 'reshard-status/v1')
     assert.equal(document.holder.plan, a.plan.id)
-    assert.equal((await cli('tune', a.plan.id, '--rate', '0')).code, 0)
+    const tuned = await cli('tune', a.plan.id, '--rate', '0')
+    assert.equal(tuned.code, 0, tuned.stderr)
     const done = await first
     assert.equal(done.code, 0, done.stderr)
   })

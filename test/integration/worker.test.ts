@@ -127,7 +127,7 @@ describe('asynq worker run', () => {
     const client = new Client(cluster().redis)
     await client.enqueue({ type: 't', queue: 'images' })
     const path = module_(`export default { t: () => console.log('did') }`)
-    const args = ['worker', 'run', path, '--queues', 'images', '--idle-exit', '2s']
+    const args = ['worker', 'run', path, '--queues', 'images', '--idle-exit', '4s']
     const started = performance.now()
     const running = runCli([...args, '--cluster_addrs', cluster().addrs])
     const done = async () => (await new Inspector(cluster().redis).queueInfos(['images']))[0]!.processed
@@ -140,8 +140,8 @@ describe('asynq worker run', () => {
     const result = await running
     assert.equal(result.code, 0, result.stderr)
     assert.equal(result.stdout, 'did\n'.repeat(2))
-    assert.match(result.stderr, /nothing to do for 2s/)
-    assert.ok(performance.now() - started > firstMs + 2800)
+    assert.match(result.stderr, /nothing to do for 4s/)
+    assert.ok(performance.now() - started > firstMs + 4800)
   })
 
   it('takes no more tasks after SIGTSTP, but handles those in hand', async () => {

@@ -51,12 +51,14 @@ export interface ServerOptions {
   /** Run as a Sentinel with this configuration text. */
   readonly sentinelConfig?: string
   readonly port?: number
+  /** The server's program; default: `ASYNQ_REDIS_SERVER`, else redis-server on PATH. */
+  readonly binary?: string
 }
 
 export async function startServer(options: ServerOptions = {}): Promise<TestServer> {
   const port = options.port ?? (await freePort())
   const dir = mkdtempSync(join(tmpdir(), 'asynq-test-'))
-  const binary = process.env['ASYNQ_REDIS_SERVER'] ?? 'redis-server'
+  const binary = options.binary ?? process.env['ASYNQ_REDIS_SERVER'] ?? 'redis-server'
   const common = ['--bind', '127.0.0.1', '--dir', dir, '--port', String(port)]
   const args =
     options.sentinelConfig === undefined
@@ -119,6 +121,8 @@ export interface ClusterOptions {
   readonly replicas?: number
   readonly args?: readonly string[]
   readonly connect?: Partial<ConnectionOptions>
+  /** The servers' program, as of `startServer`. */
+  readonly binary?: string
   /** Files of a certificate: the nodes then speak TLS alone. */
   readonly tls?: { readonly ca: string; readonly cert: string; readonly key: string }
   /** Slot ranges of each master; default: equal shares of all 16384. */
@@ -140,7 +144,13 @@ export async function startCluster(options: ClusterOptions = {}): Promise<TestCl
   const servers: TestServer[] = []
   for (let n = 0; n < masters * (1 + replicas); n++) {
     const port = await freePort()
-    servers.push(await startServer({ port, args: [...clusterArgs, ...tlsArgs(options.tls, port)] }))
+    servers.push(
+      await startServer({
+        port,
+        args: [...clusterArgs, ...tlsArgs(options.tls, port)],
+        ...(options.binary !== undefined && { binary: options.binary }),
+      }),
+    )
   }
   const options_: ConnectionOptions = {
     target: { kind: 'cluster', nodes: servers.map(({ port }) => ({ host: '127.0.0.1', port })) },

@@ -39,6 +39,19 @@ export function scriptCommand<Input>(script: Script<Input, unknown>, input: Inpu
   return { key: keys[0]!, args: ['EVALSHA', sha, ...rest], onNoScript: ['EVAL', source, ...rest] }
 }
 
+/** The same for a call that only reads: the server refuses every write in it. Redis and Valkey 7.0 or newer. */
+export function readingScriptCommand<Input>(script: Script<Input, unknown>, input: Input): Command {
+  const { source, sha } = load(script.name)
+  const { keys, args } = script.encode(input)
+  const rest = [keys.length, ...keys, ...args]
+  return {
+    key: keys[0]!,
+    args: ['EVALSHA_RO', sha, ...rest],
+    onNoScript: ['EVAL_RO', source, ...rest],
+    idempotent: true,
+  }
+}
+
 /** Runs a script where its keys live. @throws what `Redis.send` throws. @throws {ProtocolError} an unknown reply. */
 export async function runScript<Input, Output>(
   redis: Redis,

@@ -5,8 +5,9 @@ export default class ClusterCheck extends HealthCommand {
   static override summary =
     'Check the cluster: nodes, coverage, replicas, open slots, agreement, epochs, memory.'
   static override description =
-    'Asks every node itself. The cluster stages of "health", and the names of queues; exit codes as there: 0 ok, 1 warning, 2 critical, 3 unknown.'
+    'Asks every node itself. The cluster stages of "health", and the names of queues.'
   static override strict = false
+  static rest = '[STAGE...]'
   static override examples = [
     '<%= config.bin %> cluster check --cluster_addrs 10.0.0.1:7000',
     '<%= config.bin %> cluster check coverage open-slots agreement --json',

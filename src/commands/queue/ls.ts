@@ -171,7 +171,6 @@ function figure(key: Exclude<keyof QueueFigures, 'readAtMs'>, unit?: 'ms'): Colu
     title: title(key),
     value: ({ figures }) => {
       const value = figures && figures[key]
-      if (typeof value === 'object') return value && value.length
       return typeof value === 'bigint' ? value.toString() : value
     },
     wide: true,
@@ -299,7 +298,6 @@ function toListing(
 function figuresDocument({ readAtMs: _, ...figures }: QueueFigures) {
   return {
     ...figures,
-    groups: figures.groups.length,
     processedTotal: figures.processedTotal.toString(),
     failedTotal: figures.failedTotal.toString(),
   }

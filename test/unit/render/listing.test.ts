@@ -25,7 +25,14 @@ const listing: Listing<Row> = {
 }
 
 const render = (options: Partial<ListingOptions> = {}) =>
-  renderListing(listing, { format: 'table', width: null, header: true, bold: (text) => text, ...options })
+  renderListing(listing, {
+    nowMs: Date.now(),
+    format: 'table',
+    width: null,
+    header: true,
+    bold: (text) => text,
+    ...options,
+  })
 
 describe('renderListing', () => {
   for (const width of [1, 10, 20, 30, 40, 60, 80, 120, 200]) {

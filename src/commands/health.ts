@@ -1,13 +1,14 @@
 import { Flags } from '@oclif/core'
-import { HealthCommand } from '../../cli/health-command.js'
+import { HealthCommand } from '../cli/health-command.js'
 
 export default class Health extends HealthCommand {
   static override summary =
     'Judge the health of server or cluster, queues, workers and schedulers, for monitoring and CI.'
   static override description =
-    'Each stage is ok, warning, critical, unknown or off; "health stages" lists them. Exit code: 0 ok, 1 warning, 2 critical (also when nothing can be reached), 3 unknown (also wrong usage). Of several, critical is worst, then warning, then unknown.'
+    'Each stage is ok, warning, critical, unknown or off; "health stages" lists them. Critical is also what cannot be reached, unknown also what was asked wrongly. Of several, critical is worst, then warning, then unknown.'
   static override hiddenAliases = ['check']
   static override strict = false
+  static rest = '[STAGE...]'
   static override examples = [
     '<%= config.bin %> health --cluster',
     '<%= config.bin %> health --cluster --rules ops/health.yaml --format nagios --max-time 9s',

@@ -1,0 +1,33 @@
+/** Scripts that make a shell ask `asynq __complete` for what may come next. */
+export const COMPLETION_SCRIPTS: Readonly<Record<string, string>> = {
+  bash: `# asynq completion for bash: source <(asynq completion bash)
+_asynq() {
+  local line="\${COMP_LINE:0:COMP_POINT}" cur head
+  local -a words
+  read -ra words <<<"$line"
+  [[ "$line" == *[[:space:]] ]] && words+=("")
+  cur="\${words[-1]}"
+  mapfile -t COMPREPLY < <("\${words[0]}" __complete -- "\${words[@]:1}" 2>/dev/null)
+  # Readline replaces only what stands behind the last of these.
+  head="\${cur%"\${cur##*[:=]}"}"
+  COMPREPLY=("\${COMPREPLY[@]#"$head"}")
+}
+complete -o default -F _asynq asynq
+`,
+  zsh: `#compdef asynq
+# asynq completion for zsh: source <(asynq completion zsh)
+_asynq() {
+  local -a candidates
+  candidates=("\${(@f)$("\${words[1]}" __complete -- "\${(@)words[2,CURRENT]}" 2>/dev/null)}")
+  [[ -n "$candidates" ]] && compadd -- "\${candidates[@]}" || _files
+}
+(( $+functions[compdef] )) && compdef _asynq asynq
+`,
+  fish: `# asynq completion for fish: asynq completion fish | source
+function __asynq_complete
+  set -l tokens (commandline -opc) (commandline -ct)
+  $tokens[1] __complete -- $tokens[2..-1] 2>/dev/null
+end
+complete -c asynq -f -a '(__asynq_complete)'
+`,
+}
