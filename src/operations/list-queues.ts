@@ -1,7 +1,7 @@
 import { AsynqError, NotFoundError, ProtocolError } from '../errors.js'
 import { globPattern } from '../glob.js'
 import { Inspector } from '../inspector/inspector.js'
-import { measureQueues } from '../inspector/queue-memory.js'
+import { measureQueues, type QueueShape } from '../inspector/queue-memory.js'
 import { counter, read } from '../inspector/reads.js'
 import { oldestActiveSinceMs } from '../inspector/runtime.js'
 import type { Command, Redis, Reply } from '../redis/types.js'
@@ -38,8 +38,8 @@ export interface QueueFigures {
   readonly retry: number
   readonly archived: number
   readonly completed: number
-  /** Groups with waiting tasks, and how many wait. */
-  readonly groups: readonly { readonly group: string; readonly size: number }[]
+  /** Groups with waiting tasks. */
+  readonly groups: number
   readonly paused: boolean
   /** ms since the oldest pending task became pending; 0 when none is. */
   readonly latencyMs: number
@@ -103,7 +103,7 @@ export async function readQueueNames(redis: Redis): Promise<readonly string[]> {
 
 /**
  * Lists the queues. Round trips: one for the names; with figures two more per master, whatever the number of queues;
- * with workers two, with keys one, with bytes three for each 100 queues. The slots are computed here, the owners come
+ * with workers two, with keys one, with bytes two more for each 100 queues. The slots are computed here, the owners come
  * from the topology read when connecting.
  */
 export async function listQueues(
@@ -121,8 +121,8 @@ export async function listQueues(
   const names = selectQueues(await readQueueNames(redis), options.patterns ?? [])
   const topology = options.placement ? await redis.topology() : null
   const placements = names.map((queue) => (topology ? placeQueue(queue, topology) : null))
-  const [{ figures, bytes }, keyCounts, servers] = await Promise.all([
-    readFiguresAndBytes(redis, names, options),
+  const [[readings, bytes], keyCounts, servers] = await Promise.all([
+    readAndMeasure(redis, names, options),
     options.keys ? countKeys(redis, placements) : [],
     options.workers ? new Inspector(redis).servers().catch(ifUnavailable(null)) : null,
   ])
@@ -134,9 +134,9 @@ export async function listQueues(
       return {
         queue,
         placement: placements[at] ?? null,
-        figures: figures[at] ?? null,
+        figures: (options.figures && readings[at]?.figures) || null,
         extras: {
-          bytes: bytes[at] ?? null,
+          bytes: bytes.get(queue) ?? null,
           keys: keyCounts[at] ?? null,
           workers: servers && servers.filter(({ server }) => server.queues.has(queue)).length,
           oldestActiveMs: since === undefined ? null : Math.max(0, nowMs - since),
@@ -145,31 +145,10 @@ export async function listQueues(
       }
     }),
     topology,
-    warnings: bytes.some((one) => one === null)
+    warnings: [...bytes.values()].includes(null)
       ? ['the server does not permit MEMORY USAGE: the bytes of queues are not known']
       : [],
   }
-}
-
-/** Bytes are undefined where the figures they are estimated from are not known. */
-async function readFiguresAndBytes(
-  redis: Redis,
-  queues: readonly string[],
-  options: { readonly figures: boolean; readonly bytes?: boolean },
-): Promise<{
-  readonly figures: readonly (QueueFigures | null)[]
-  readonly bytes: readonly (number | null | undefined)[]
-}> {
-  if (!options.figures && !options.bytes) return { figures: [], bytes: [] }
-  const figures = await readFigures(redis, queues)
-  if (!options.bytes) return { figures, bytes: [] }
-  const shapes = queues.flatMap((queue, at) => {
-    const known = figures[at]
-    return known ? [{ queue, counts: known, groups: known.groups }] : []
-  })
-  const measured = await measureQueues(redis, shapes).catch(ifUnavailable(shapes.map(() => undefined)))
-  let next = 0
-  return { figures, bytes: figures.map((known) => (known ? measured[next++] : undefined)) }
 }
 
 /** Flow between two readings of the same queue. Pure. */
@@ -208,6 +187,22 @@ async function countKeys(
     }),
   )
   return placements.map((placement) => counts.get(placement?.slot ?? -1) ?? null)
+}
+
+/** @returns figures for each queue, null where its node gave no answer; and bytes of those that could be measured. */
+async function readAndMeasure(
+  redis: Redis,
+  names: readonly string[],
+  wanted: { readonly figures: boolean; readonly bytes?: boolean },
+): Promise<readonly [readonly (Reading | null)[], ReadonlyMap<string, number | null>]> {
+  if (!wanted.figures && !wanted.bytes) return [[], new Map()]
+  const readings = await readFigures(redis, names)
+  if (!wanted.bytes) return [readings, new Map()]
+  const shapes = readings.flatMap((reading, at): QueueShape[] =>
+    reading ? [{ queue: names[at]!, counts: reading.figures, groups: reading.groups }] : [],
+  )
+  const bytes = await measureQueues(redis, shapes).catch(ifUnavailable([]))
+  return [readings, new Map(bytes.map((one, at) => [shapes[at]!.queue, one]))]
 }
 
 /** A handler that lets what cannot be reached be unknown. */
@@ -292,11 +287,14 @@ const FIGURE_COMMANDS: readonly ((queue: string, day: string) => readonly (strin
   (queue) => ['SMEMBERS', keys.groupsKey(queue)],
 ]
 
-/** Figures of queues: two round trips per master. Null where the node of a queue gave no answer. */
-export async function readFigures(
-  redis: Redis,
-  queues: readonly string[],
-): Promise<readonly (QueueFigures | null)[]> {
+interface Reading {
+  readonly figures: QueueFigures
+  /** Those with waiting tasks. */
+  readonly groups: QueueShape['groups']
+}
+
+/** Two round trips per master. Null where the node of a queue gave no answer. */
+async function readFigures(redis: Redis, queues: readonly string[]): Promise<readonly (Reading | null)[]> {
   const readAtMs = Date.now()
   const day = keys.utcDay(readAtMs)
   const width = FIGURE_COMMANDS.length
@@ -308,14 +306,13 @@ export async function readFigures(
     const mine = first.slice(at * width, (at + 1) * width)
     return mine.includes(undefined) ? null : (mine as readonly Reply[])
   })
-  const groups = replies.map((mine) =>
-    ((mine?.at(-1) as readonly Buffer[] | undefined) ?? []).map(String).sort(),
-  )
   const wanted = queues.map((queue, at) => {
-    const oldest = replies[at]?.at(-2)
+    const [oldest, groups] = replies[at]?.slice(-2) ?? []
     return [
       read(['HGET', keys.taskKey(queue, Buffer.isBuffer(oldest) ? String(oldest) : ''), 'pending_since']),
-      ...groups[at]!.map((group) => read(['ZCARD', keys.groupKey(queue, group)])),
+      ...((groups as readonly Buffer[] | undefined) ?? []).map((name) =>
+        read(['ZCARD', keys.groupKey(queue, String(name))]),
+      ),
     ]
   })
   const second = await readTolerant(redis, wanted.flat())
@@ -333,12 +330,12 @@ export async function readFigures(
       number,
       number,
     ]
-    const grouped = groups[at]!.map((group, n) => ({ group, size: Number(sizes[n] ?? 0) })).filter(
-      ({ size }) => size > 0,
-    )
-    const aggregating = grouped.reduce((sum, { size }) => sum + size, 0)
+    const groups = ((mine.at(-1) ?? []) as readonly Buffer[])
+      .map((group, n) => ({ group: String(group), size: Number(sizes[n]) }))
+      .filter(({ size }) => size > 0)
+    const aggregating = groups.reduce((sum, { size }) => sum + size, 0)
     const sinceMs = Number(counter(since) / 1_000_000n)
-    return {
+    const figures = {
       size: pending + active + aggregating + scheduled + retry + archived + completed,
       pending,
       active,
@@ -347,7 +344,7 @@ export async function readFigures(
       retry,
       archived,
       completed,
-      groups: grouped,
+      groups: groups.length,
       paused: paused > 0,
       latencyMs: sinceMs > 0 ? Math.max(0, readAtMs - sinceMs) : 0,
       processed: Number(counter(mine[7])),
@@ -356,6 +353,7 @@ export async function readFigures(
       failedTotal: counter(mine[10]),
       readAtMs,
     }
+    return { figures, groups }
   })
 }
 

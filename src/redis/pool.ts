@@ -14,15 +14,20 @@ export class ConnectionPool {
     setMaxListeners(0, this.#abort.signal)
   }
 
-  /** @throws {UnavailableError} with one failure for the address. */
+  /** Within `timeoutMs`, also when it waits for a connection that another call is opening. @throws {UnavailableError} */
   async get(endpoint: Endpoint, timeoutMs: number): Promise<NodeConnection> {
     const { address } = endpoint
+    const deadline = performance.now() + timeoutMs
     const existing = this.#connections.get(address)
     if (existing) {
-      const known = await existing.catch(() => undefined)
-      if (known?.usable) return known
-      if (this.#connections.get(address) !== existing) return this.get(endpoint, timeoutMs)
+      const known = await existing.catch((error: Error) => error)
+      if (!(known instanceof Error) && known.usable) return known
+      const leftMs = deadline - performance.now()
+      // The time is up, and the other call's failure is ours.
+      if (known instanceof Error && leftMs < 1) throw known
+      if (this.#connections.get(address) !== existing) return this.get(endpoint, Math.max(1, leftMs))
       this.#connections.delete(address)
+      timeoutMs = Math.max(1, leftMs)
     }
     const opening = NodeConnection.open(endpoint, this.#tls, timeoutMs, this.#abort.signal)
     this.#connections.set(address, opening)

@@ -179,6 +179,7 @@ export class Router implements Redis {
     outcomes: Outcome[],
     leftMs: number,
   ): Promise<{ readonly retry: Entry[]; readonly pause: boolean }> {
+    const startedAt = performance.now()
     const retry: Entry[] = []
     let pause = false
     const again = (entry: Entry, problem: AsynqError, wait: boolean) => {
@@ -230,7 +231,8 @@ export class Router implements Redis {
         }
         let replies: readonly Outcome[] | Error
         try {
-          replies = await connection.run(wire, leftMs)
+          // Connecting may have taken some of the time.
+          replies = await connection.run(wire, Math.max(1, leftMs - (performance.now() - startedAt)))
         } catch (error) {
           replies = error as Error
         }

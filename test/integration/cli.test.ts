@@ -211,7 +211,7 @@ describe('asynq on a half-dead cluster', () => {
   it('ends within the time-out while a master is silent', async () => {
     const { redis, servers, addrs } = cluster()
     await redis.send({ key: QUEUES_KEY, args: ['SADD', QUEUES_KEY, 'images'] })
-    const list = () => runCli(['queue', 'ls', '--cluster_addrs', addrs, '-o', 'wide', '--timeout', '1500ms'])
+    const list = () => runCli(['queue', 'ls', '--cluster_addrs', addrs, '-o', 'wide', '--timeout', '4s'])
     // What the start of Node and of the command costs on this machine just now.
     const began = performance.now()
     assert.equal((await list()).code, 0)
@@ -226,7 +226,11 @@ describe('asynq on a half-dead cluster', () => {
       const result = await list()
       servers[silent]!.process.kill('SIGCONT')
       assert.equal(result.code, code, result.stderr)
-      assert.ok(performance.now() - started < 1500 + 2 * startMs + 1000, 'took too long')
+      const tookMs = performance.now() - started
+      assert.ok(
+        tookMs < 4000 + 2 * startMs + 1000,
+        `took ${tookMs} ms; a healthy run ${startMs} ms: ${result.stderr}`,
+      )
       assert.match(silent === 1 ? result.stdout : result.stderr, silent === 1 ? /images.*-/ : /no answer/)
     }
   })

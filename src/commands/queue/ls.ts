@@ -125,6 +125,10 @@ export default class QueueLs extends BaseCommand {
         },
       })
       return new Map(snapshot.queues.map((queue) => [queue.queue, queue]))
+    } catch (error) {
+      // A node that does not answer leaves its figures out, as everywhere in this listing.
+      if (!exact && error instanceof AsynqError && error.code === 'UNAVAILABLE') return null
+      throw error
     } finally {
       bar?.end()
     }
@@ -142,7 +146,9 @@ export default class QueueLs extends BaseCommand {
         words.has(key.toLowerCase()) ||
         (unit !== undefined && words.has(key.toLowerCase().slice(0, -unit.length))),
     )
-    const whole = all && columns === undefined ? [...FIGURES, ...EXTRAS] : []
+    // Operations take a look at the statistics of all slots: only for who names them.
+    const whole =
+      all && columns === undefined ? [...FIGURES, ...EXTRAS.filter(({ key }) => key !== 'opsPerSec')] : []
     return new Set([...found, ...whole].map(({ key }) => key))
   }
 
@@ -165,7 +171,6 @@ function figure(key: Exclude<keyof QueueFigures, 'readAtMs'>, unit?: 'ms'): Colu
     title: title(key),
     value: ({ figures }) => {
       const value = figures && figures[key]
-      if (typeof value === 'object') return value && value.length
       return typeof value === 'bigint' ? value.toString() : value
     },
     wide: true,
@@ -293,7 +298,6 @@ function toListing(
 function figuresDocument({ readAtMs: _, ...figures }: QueueFigures) {
   return {
     ...figures,
-    groups: figures.groups.length,
     processedTotal: figures.processedTotal.toString(),
     failedTotal: figures.failedTotal.toString(),
   }

@@ -146,7 +146,7 @@ describe('ratesBetween', () => {
     retry: 0,
     archived: 0,
     completed: 0,
-    groups: [],
+    groups: 0,
     paused: false,
     latencyMs: 0,
     processed: 0,
