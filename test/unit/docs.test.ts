@@ -39,3 +39,13 @@ describe('docs/cluster.md', () => {
     }
   })
 })
+
+describe('docs/json.md', () => {
+  it('names every document, and none that there is not', () => {
+    const text = readFileSync(join(ROOT, 'docs/json.md'), 'utf8')
+    const named = [...text.matchAll(/^\| `asynq\/([a-z-]+)\/(v\d+)`/gm)].map(
+      ([, name, version]) => `${name}.${version}.json`,
+    )
+    assert.deepEqual(named.sort(), readdirSync(join(ROOT, 'src/schemas')).sort())
+  })
+})
