@@ -18,7 +18,7 @@ describe('asynq cron', () => {
     return result
   }
   const json = async (...args: string[]) => JSON.parse((await run(0, ...args, '--json')).stdout) as never
-  const nowSec = Math.floor(Date.now() / 1000)
+  let nowSec: number
   const entry = (id: string, more: Partial<SchedulerEntry> = {}): SchedulerEntry => ({
     id,
     spec: '0 * * * *',
@@ -30,7 +30,10 @@ describe('asynq cron', () => {
     ...more,
   })
   let registry: SchedulerRegistry
-  beforeEach(() => (registry = new SchedulerRegistry(cluster().redis)))
+  beforeEach(() => {
+    nowSec = Math.floor(Date.now() / 1000)
+    registry = new SchedulerRegistry(cluster().redis)
+  })
   const publish = (...entries: readonly SchedulerEntry[]) =>
     registry.writeSchedulerEntries('h:1:s', entries, 60)
 

@@ -657,7 +657,7 @@ describe('health: formats, rules and usage', () => {
     const cases: readonly (readonly [RegExp, ...string[]])[] = [
       [/no stage "nope"/, 'nope'],
       [/no stage "nope"/, '--skip', 'nope'],
-      [/flag: --bogus/, '--bogus'],
+      [/unknown flag --bogus/, '--bogus'],
       [/is no threshold/, 'paused', '--warn', '1h'],
       [/names no stage/, '--warn', '1'],
       [/no stage "x"/, '--warn', 'x=1'],

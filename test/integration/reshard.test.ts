@@ -225,7 +225,7 @@ describe('reshard commands', function () {
     it(`Ctrl-C ${times === 1 ? 'finishes the slot in hand' : 'twice stops at once'}: 130, and it can go on`, async () => {
       const { redis } = cluster()
       const one = await newPlan(400)
-      const two = await newPlan(10)
+      const two = await newPlan(400)
       const plan = await planMoves(redis, [
         { queue: one.queue, to: await otherMaster(redis, one.queue) },
         { queue: two.queue, to: await otherMaster(redis, two.queue) },
