@@ -484,7 +484,7 @@ function mayPass(error: unknown): boolean {
   if (error instanceof UnavailableError) return true
   return (
     error instanceof ServerReplyError &&
-    /^(CLUSTERDOWN|MASTERDOWN|LOADING|READONLY|TRYAGAIN)|only with masters|not the owner|know node|unknown node/i.test(
+    /^(CLUSTERDOWN|MASTERDOWN|LOADING|READONLY|TRYAGAIN)|only with masters|not a master|not the owner|know node|unknown node/i.test(
       error.message,
     )
   )

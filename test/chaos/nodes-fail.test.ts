@@ -248,11 +248,17 @@ describe('nodes that fail during a reshard', function () {
         assert.notEqual(own, before)
         const name = await keyOf(own)
         await redis.send({ key: name, args: ['SET', name, 'x'] })
+        const { address } = shard.master!
+        await waitFor(
+          async () =>
+            /^slave0:.*,lag=([3-9]|\d\d)/m.test(String(await redis.sendTo(address, ['INFO', 'replication']))),
+          { what: 'the silence of the replica to show' },
+        )
         await assert.rejects(
           applyAll(redis, stateDir(), plan, { stepTimeoutMs: 1000 }),
           /no replica of .* keeps up/,
         )
-        await assertClosedHere(cluster(), [shard.master!.address])
+        await assertClosedHere(cluster(), [address])
       } finally {
         replica.process.kill('SIGCONT')
       }
