@@ -55,11 +55,9 @@ export class TargetFullError extends PreconditionError {}
 /** Where the adaptation starts and how far it may go down, keys per batch. */
 const FIRST_BATCH = 100
 const SMALLEST_BATCH = 10
-const BATCHES_PER_SIZE = 3
-/** A key must become this much cheaper for batches to grow on. */
-const WORTH_GROWING = 0.9
-/** Listed at once: many batches, so that listing costs little. */
+/** Listed at once: many batches, so that listing costs little; a few at first, so that moving begins. */
 const WINDOW_KEYS = 20_000
+const FIRST_WINDOW_KEYS = 2000
 /** Measured at once, while the page before is under way. */
 const PAGE_KEYS = 1000
 /** Bytes of a key that could not be measured. */
@@ -67,7 +65,7 @@ const ASSUMED_BYTES = 1000
 const LOCK_BYTES = 100
 /** Of more tasks than this one in so many is measured, while each of those is below this size. */
 const SAMPLE_FROM_KEYS = 200
-const SAMPLE_ONE_IN = 10
+const SAMPLE_ONE_IN = 50
 const SAMPLE_BELOW_BYTES = 16 * 1024
 /** A key of that size may take this long, on top of the rest: 10 MB/s. */
 const SLOWEST_BYTES_PER_MS = 10_000
@@ -125,10 +123,6 @@ class SlotCopy {
   /** Keys per batch as adapted. */
   #batchKeys = FIRST_BATCH
   #lastDoneAt = 0
-  /** Batches of the present size, the size before it, and whether the search for the best is over. */
-  #perKeyMs: number[] = []
-  #smaller: { readonly keys: number; readonly perKeyMs: number } | null = null
-  #settled = false
   /** A large task was seen, or a batch took too long: none is to be guessed any more. */
   #measureAll = false
   #pacedUntil = performance.now()
@@ -152,16 +146,30 @@ class SlotCopy {
     }
   }
 
-  /** Everything of these kinds, window by window. What stays behind on purpose is listed along each time. */
+  /**
+   * Everything of these kinds, window by window; the next one is listed while the present one moves, so it holds keys that
+   * are under way, and what stays behind on purpose.
+   */
   async #moveAll(kinds: readonly KeyKind[]): Promise<void> {
-    let heldBack = 0
+    let count = FIRST_WINDOW_KEYS
+    let listed = await this.#list(count)
     for (;;) {
-      const count = heldBack + Math.max(WINDOW_KEYS, heldBack)
-      const listed = await this.#list(count)
       const keys = listed.filter(({ kind }) => kinds.includes(kind))
-      heldBack = listed.length - keys.length
-      if (keys.length > 0) await this.#moveKeys(keys)
-      if (listed.length < count) return
+      if (keys.length === 0) {
+        if (listed.length < count) return
+        count = Math.max(FIRST_WINDOW_KEYS, listed.length * 2)
+        listed = await this.#list(count)
+        continue
+      }
+      const more = listed.length < count ? 0 : listed.length + WINDOW_KEYS
+      const next = more > 0 ? this.#list(more) : null
+      // Awaited below; until then a failure must not count as nobody's.
+      next?.catch(() => undefined)
+      await this.#moveKeys(keys)
+      const underWay = new Set(keys.map(({ name }) => name))
+      // What was under way may have been refused: the last look lists everything again.
+      listed = next ? (await next).filter(({ name }) => !underWay.has(name)) : await this.#list(count)
+      if (next) count = Math.min(more, listed.length)
     }
   }
 
@@ -287,29 +295,12 @@ class SlotCopy {
     return Math.round(Math.max(1000, this.#context.bounds().maxStallMs * 4) + bytes / SLOWEST_BYTES_PER_MS)
   }
 
-  /**
-   * Batches grow while that makes a key cheaper, which it does where the nodes are far apart, and shrink when one blocks
-   * its source for too long.
-   */
+  /** Batches grow until one blocks its source for an eighth of what is bearable, and shrink above a half. */
   #adapt(tookMs: number, keys: number): void {
     const { maxStallMs, batchKeys } = this.#context.bounds()
-    if (tookMs > maxStallMs / 2) {
-      this.#batchKeys = Math.max(SMALLEST_BATCH, Math.floor(keys / 2))
-      this.#settled = true
-    }
-    if (this.#settled || keys < this.#batchKeys) return
-    this.#perKeyMs.push(tookMs / keys)
-    if (this.#perKeyMs.length < BATCHES_PER_SIZE) return
-    const perKeyMs = Math.min(...this.#perKeyMs)
-    this.#perKeyMs = []
-    if (this.#smaller === null || perKeyMs < this.#smaller.perKeyMs * WORTH_GROWING) {
-      this.#smaller = { keys: this.#batchKeys, perKeyMs }
+    if (tookMs > maxStallMs / 2) this.#batchKeys = Math.max(SMALLEST_BATCH, Math.floor(keys / 2))
+    else if (tookMs < maxStallMs / 8 && keys >= this.#batchKeys)
       this.#batchKeys = Math.min(batchKeys, this.#batchKeys * 2)
-      this.#settled = this.#batchKeys === this.#smaller.keys
-    } else {
-      this.#batchKeys = this.#smaller.keys
-      this.#settled = true
-    }
   }
 
   /** Holds the average at the rate: each batch reserves its time, and waits for that of the ones before it. */
@@ -330,7 +321,7 @@ class SlotCopy {
 
   /**
    * Bytes of each key: of task hashes by their message and result, of others as the server estimates. Of many tasks one in
-   * ten is looked at, as long as those are small: measuring all costs the source a quarter of what moving them does.
+   * fifty is looked at, as long as those are small: measuring all costs the source a quarter of what moving them does.
    */
   async #measure(keys: readonly SlotKey[]): Promise<readonly number[]> {
     const tasks = keys.flatMap(({ kind, name }) => (kind === 'task' ? [name as string] : []))
