@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict'
 import { readAllViews } from '../../src/reshard/cluster-view.js'
+import { activeKey } from '../../src/wire/keys.js'
 import { findEngines } from '../support/engines.js'
 import { examineKeys } from '../support/queue-report.js'
 import { applyAll, otherMaster, planMoves, useStateDir } from '../support/reshard.js'
 import { startCluster } from '../support/servers.js'
+import { waitFor } from '../support/wait-for.js'
 import { goSide } from './support/go-side.js'
 import { Peer, Refusal } from './support/peer.js'
 
@@ -69,6 +71,12 @@ describe('Go on a queue whose slot moves', function () {
         })
         running = false
         await enqueueing
+        // What the worker finishes between the question and its end would count as lost.
+        await worker.quiet()
+        const active = activeKey(queue)
+        await waitFor(async () => (await redis.send({ key: active, args: ['LLEN', active] })) === 0, {
+          what: 'the worker to finish what it has in hand',
+        })
         const handled = new Set((await worker.handled()).map(({ id }) => id))
         await worker.stop()
         const report = await examineKeys(redis, queue)
