@@ -23,7 +23,7 @@ export interface AuditRecord {
   readonly ms: number
 }
 
-/** A file to which lines are appended. Opened before the command starts, so that no write goes unrecorded. */
+/** A file to which lines are appended. Opened before the command starts, so that no write goes unrecorded; close it. */
 export class AuditLog {
   readonly #path: string
   readonly #fd: number
@@ -43,10 +43,13 @@ export class AuditLog {
     try {
       writeSync(this.#fd, `${JSON.stringify(record)}\n`)
       fsyncSync(this.#fd)
-      closeSync(this.#fd)
     } catch (error) {
       throw cannotWrite(this.#path, error)
     }
+  }
+
+  close(): void {
+    closeSync(this.#fd)
   }
 }
 

@@ -393,18 +393,38 @@ export abstract class BaseCommand extends Command {
   async #recordAudit(): Promise<void> {
     if (!this.#audit) return
     const { log, startedMs } = this.#audit
+    await this.audit({
+      startedMs,
+      command: this.id?.replaceAll(':', ' ') ?? '',
+      args: this.argv.map((arg) => arg.replace(VALUE_GUARD, '')),
+      affected: this.dryRun ? 0 : this.affected,
+      exit: Number(process.exitCode ?? 0),
+    })
     this.#audit = undefined
+    log.close()
+  }
+
+  /** A line in the audit log, if there is one: for commands that make several changes, each as the command for it. */
+  protected async audit(change: {
+    readonly startedMs: number
+    readonly command: string
+    readonly args: readonly string[]
+    readonly affected: number | null
+    readonly exit: number
+  }): Promise<void> {
+    if (!this.#audit) return
     const { redactArgs, whoAndWhere } = await import('./audit-log.js')
-    log.write({
+    const { startedMs, command, args, affected, exit } = change
+    this.#audit.log.write({
       at: new Date(startedMs).toISOString(),
       ...whoAndWhere(process.env),
       context: (await this.active()).name,
       target: describeTarget((await this.connectionOptions()).target),
-      command: this.id?.replaceAll(':', ' ') ?? '',
-      args: redactArgs(this.argv.map((arg) => arg.replace(VALUE_GUARD, ''))),
+      command,
+      args: redactArgs(args),
       dryRun: this.dryRun,
-      affected: this.dryRun ? 0 : this.affected,
-      exit: Number(process.exitCode ?? 0),
+      affected,
+      exit,
       reason: (this.flags['reason'] as string | undefined) ?? null,
       ms: Date.now() - startedMs,
     })

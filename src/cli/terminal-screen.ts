@@ -1,4 +1,5 @@
 import { emitKeypressEvents, type Key } from 'node:readline'
+import { lineChange } from '../render/line-change.js'
 
 const ESC = '\u001b'
 const ENTER = `${ESC}[?1049h${ESC}[?25l${ESC}[2J`
@@ -23,7 +24,9 @@ export class TerminalScreen {
     this.#drawn = []
     this.#events.resize()
   }
+  readonly #onStop = () => this.#stop()
   readonly #onContinue = () => {
+    process.on('SIGTSTP', this.#onStop)
     this.#enter()
     this.#onResize()
   }
@@ -46,18 +49,17 @@ export class TerminalScreen {
     this.#enter()
     process.stdin.on('keypress', this.#onKey)
     process.stdout.on('resize', this.#onResize)
+    process.on('SIGTSTP', this.#onStop)
     process.on('SIGCONT', this.#onContinue)
     process.on('exit', this.#restore)
   }
 
-  /** Writes the lines that differ from those on the screen. */
+  /** Writes what differs from what is on the screen. */
   draw(lines: readonly string[]): void {
     if (!this.#open) return
     let out = this.#drawn.length === lines.length ? '' : `${ESC}[2J`
-    for (const [at, line] of lines.entries()) {
-      // Erased first: behind a line that fills the width, erasing would take its last character.
-      if (this.#drawn[at] !== line) out += `${ESC}[${at + 1};1H${ESC}[2K${line}${ESC}[0m`
-    }
+    const drawn = out === '' ? this.#drawn : []
+    for (const [at, line] of lines.entries()) out += lineChange(at + 1, drawn[at], line)
     this.#drawn = lines
     // Wrapped so that terminals which can, show it at once; others take no notice.
     if (out !== '') process.stdout.write(`${ESC}[?2026h${out}${ESC}[?2026l`)
@@ -78,6 +80,7 @@ export class TerminalScreen {
     if (!this.#open) return
     process.stdin.off('keypress', this.#onKey)
     process.stdout.off('resize', this.#onResize)
+    process.off('SIGTSTP', this.#onStop)
     process.off('SIGCONT', this.#onContinue)
     process.off('exit', this.#restore)
     this.#leave()
@@ -94,14 +97,24 @@ export class TerminalScreen {
 
   #leave(): void {
     this.#open = false
-    process.stdin.setRawMode(false)
-    process.stdout.write(LEAVE)
+    try {
+      process.stdin.setRawMode(false)
+      process.stdout.write(LEAVE)
+    } catch {
+      // The terminal is gone (SIGHUP): there is nothing to give back.
+    }
+  }
+
+  /** Gives the terminal back, then stops as the signal would have done. */
+  #stop(): void {
+    this.#leave()
+    process.off('SIGTSTP', this.#onStop)
+    process.kill(process.pid, 'SIGTSTP')
   }
 
   #key(text: string | undefined, key: Key): void {
     if (key.ctrl === true && key.name === 'z') {
-      this.#leave()
-      process.kill(process.pid, 'SIGTSTP')
+      this.#stop()
       return
     }
     const typed = text !== undefined && text.length > 0 && text >= ' ' && text !== '\u007f' ? text : undefined

@@ -1,19 +1,27 @@
 import { Flags } from '@oclif/core'
-import type { ChalkInstance } from 'chalk'
 import { BaseCommand } from '../cli/base-command.js'
+import { EXIT } from '../cli/exit-codes.js'
 import { parseDuration } from '../units.js'
 import { TerminalScreen } from '../cli/terminal-screen.js'
-import { initialState, screenOf, step, type DashEvent, type DashState } from '../dash/state.js'
-import type { Action } from '../dash/types.js'
+import { readRulesFile } from '../cli/rules-file.js'
+import {
+  commandOfAction,
+  initialState,
+  screenOf,
+  step,
+  type DashEvent,
+  type DashState,
+} from '../dash/state.js'
+import { TOP_VIEWS, type Action, type TopView } from '../dash/types.js'
 import { AsynqError, UsageError } from '../errors.js'
-import { DashboardReader } from '../operations/read-dashboard.js'
-import type { Redis } from '../redis/types.js'
+import { STAGES } from '../health/stages.js'
+import { NO_RULES, parseRules } from '../health/rules.js'
+import { DashboardReader, type ActionResult } from '../operations/read-dashboard.js'
 import { CHROME_LINES, renderDash, type FrameOptions } from '../render/dash-frame.js'
 
-const VIEWS = ['queues', 'servers', 'cluster'] as const
-
 export default class Dash extends BaseCommand {
-  static override summary = 'A live view of queues, tasks, servers and nodes, with actions on them.'
+  static override summary =
+    'A live view of queues, tasks, servers, periodic tasks, nodes and health, with actions on them.'
   static override description =
     'Keys are shown on the screen; ? lists them all. --once prints one frame as text, for reports and scripts.'
   static override examples = [
@@ -29,7 +37,8 @@ export default class Dash extends BaseCommand {
       description: 'between two reads, 1s at least',
       default: '8s',
     }),
-    view: Flags.option({ options: VIEWS, description: 'first screen', default: 'queues' as const })(),
+    view: Flags.option({ options: TOP_VIEWS, description: 'first screen', default: 'queues' as const })(),
+    rules: Flags.string({ helpValue: 'FILE', description: 'what health is judged by, as for "health"' }),
     once: Flags.boolean({ description: 'print one frame and end' }),
   }
   protected override oneShot = false
@@ -37,12 +46,13 @@ export default class Dash extends BaseCommand {
   protected async execute(): Promise<void> {
     const refreshMs = parseDuration(this.flags['refresh'] as string, 'refresh')
     if (refreshMs < 1000) throw new UsageError('refresh: must be 1s at least')
-    const view = this.flags['view'] as (typeof VIEWS)[number]
+    const view = this.flags['view'] as TopView
     const once = this.flags['once'] === true
-    if (!once && !(process.stdin.isTTY && process.stdout.isTTY))
-      throw new UsageError('the dashboard needs a terminal; --once prints one frame as text')
+    if (!once) assertTerminal()
+    const path = this.flags['rules'] as string | undefined
+    const rules = path === undefined ? NO_RULES : await parseRules(readRulesFile(path), path)
     const { target } = await this.connectionOptions()
-    const name =
+    const address =
       target.kind === 'cluster'
         ? `${target.nodes[0]!.host}:${target.nodes[0]!.port}`
         : target.kind === 'single'
@@ -51,14 +61,17 @@ export default class Dash extends BaseCommand {
             ? target.path
             : `${target.masterName} (Sentinel)`
     const style = await this.#style()
+    const { name } = await this.active()
     const readOnly = (await this.settings()).read_only === true
     await this.withRedis(async (redis) => {
       if (view === 'cluster' && redis.mode !== 'cluster')
         throw new UsageError('--view cluster needs a cluster')
-      const options = { ...style, target: name, refreshMs }
+      const shown = name === null ? address : `${name} (${address})`
+      const options = { ...style, target: shown, refreshMs }
+      const reader = new DashboardReader(redis, { rules })
       const state = initialState({ view, readOnly, pageSize: 20 })
-      if (once) await printOnce(redis, state, options)
-      else await new LiveDash(redis, state, options).run()
+      if (once) await printOnce(reader, state, options)
+      else await new LiveDash(reader, state, options, (action, report) => this.#record(action, report)).run()
     })
   }
 
@@ -66,17 +79,41 @@ export default class Dash extends BaseCommand {
     const colour =
       process.stdout.isTTY && this.flags['no-color'] !== true && (process.env['NO_COLOR'] ?? '') === ''
     const { Chalk } = await import('chalk')
-    const chalk: ChalkInstance = new Chalk({ level: colour ? 1 : 0 })
+    const chalk = new Chalk({ level: colour ? 1 : 0 })
     return { paint: (tone, text) => chalk[tone](text), colour }
   }
+
+  async #record(action: Action, { startedMs, changed, error }: Report): Promise<void> {
+    this.affected = (this.affected ?? 0) + (changed ?? 0)
+    const exit = error === null ? 0 : EXIT[error.code]
+    await this.audit({ startedMs, ...commandOfAction(action), affected: changed, exit })
+  }
+}
+
+type Report = ActionResult & { readonly startedMs: number }
+
+/** @throws {UsageError} nothing can be drawn here. */
+function assertTerminal(): void {
+  if (!process.stdin.isTTY || !process.stdout.isTTY)
+    throw new UsageError('the dashboard needs a terminal; --once prints one frame as text')
+  if (process.env['TERM'] === 'dumb')
+    throw new UsageError('this terminal cannot be drawn on (TERM=dumb); --once prints one frame as text')
 }
 
 type DashOptions = Omit<FrameOptions, 'width' | 'height' | 'nowMs'>
 
-async function printOnce(redis: Redis, state: DashState, options: DashOptions): Promise<void> {
-  const data = await new DashboardReader(redis).read(screenOf(state), state.pageSize)
+async function printOnce(reader: DashboardReader, state: DashState, options: DashOptions): Promise<void> {
+  const data = await reader.read(screenOf(state), state.pageSize)
   const shown = step(state, { kind: 'data', data }).state
-  const rows = Math.max(data.queues.length, (data.nodes?.length ?? 0) * 2 + data.queues.length, 10)
+  // As many lines as any view may take.
+  const rows =
+    10 +
+    2 *
+      (data.queues.length +
+        (data.nodes?.length ?? 0) +
+        data.servers.length +
+        (data.entries?.length ?? 0) +
+        STAGES.length)
   const frame = renderDash(shown, {
     ...options,
     width: process.stdout.columns || 120,
@@ -102,10 +139,18 @@ class LiveDash {
   readonly #leaving = new AbortController()
   #acting: Promise<void> = Promise.resolve()
   #timer: NodeJS.Timeout | undefined
+  readonly #record: (action: Action, report: Report) => Promise<void>
   #end: () => void = () => undefined
+  #fail: (error: unknown) => void = () => undefined
 
-  constructor(redis: Redis, state: DashState, options: DashOptions) {
-    this.#reader = new DashboardReader(redis)
+  constructor(
+    reader: DashboardReader,
+    state: DashState,
+    options: DashOptions,
+    record: (action: Action, report: Report) => Promise<void>,
+  ) {
+    this.#reader = reader
+    this.#record = record
     this.#state = state
     this.#options = options
     this.#screen = new TerminalScreen({
@@ -118,20 +163,24 @@ class LiveDash {
   }
 
   async run(): Promise<void> {
-    const ended = new Promise<void>((resolve) => (this.#end = resolve))
+    const ended = new Promise<void>((resolve, reject) => {
+      this.#end = resolve
+      this.#fail = reject
+    })
     const signals = ['SIGTERM', 'SIGHUP', 'SIGINT'] as const
     const onSignal = () => this.#end()
     for (const signal of signals) process.on(signal, onSignal)
+    let clock: NodeJS.Timeout | undefined
     this.#screen.open()
     try {
       this.#resize()
       void this.#read()
       // The age of what is shown goes on between two reads.
-      const clock = setInterval(() => this.#draw(), 1000)
+      clock = setInterval(() => this.#draw(), 1000)
       await ended
-      clearInterval(clock)
     } finally {
       this.#ended = true
+      clearInterval(clock)
       clearTimeout(this.#timer)
       this.#leaving.abort()
       for (const signal of signals) process.off(signal, onSignal)
@@ -146,6 +195,15 @@ class LiveDash {
   }
 
   #on(event: DashEvent): void {
+    // A fault of ours must give the terminal back before it is told.
+    try {
+      this.#take(event)
+    } catch (error) {
+      this.#fail(error)
+    }
+  }
+
+  #take(event: DashEvent): void {
     const { state, effects } = step(this.#state, event)
     this.#state = state
     for (const effect of effects) {
@@ -154,7 +212,7 @@ class LiveDash {
           void this.#read()
           break
         case 'act':
-          this.#acting = this.#acting.then(() => this.#act(effect.action))
+          this.#acting = this.#acting.then(() => this.#act(effect.action)).catch(this.#fail)
           break
         case 'copy':
           this.#screen.copy(effect.text)
@@ -188,7 +246,8 @@ class LiveDash {
         const data = await this.#reader.read(screenOf(this.#state), this.#state.pageSize)
         this.#on({ kind: 'data', data })
       } catch (error) {
-        this.#on({ kind: 'failed', message: messageOf(error) })
+        if (error instanceof AsynqError) this.#on({ kind: 'failed', message: error.message })
+        else this.#fail(error)
       }
     } while (this.#readAgain)
     this.#reading = false
@@ -196,19 +255,13 @@ class LiveDash {
   }
 
   async #act(action: Action): Promise<void> {
-    try {
-      const message = await this.#reader.act(action, {
-        signal: this.#leaving.signal,
-        onProgress: (done, total) => this.#on({ kind: 'progress', message: `${done} of ${total}` }),
-      })
-      this.#on({ kind: 'acted', message, bad: false })
-    } catch (error) {
-      this.#on({ kind: 'acted', message: messageOf(error), bad: true })
-    }
+    const startedMs = Date.now()
+    const result = await this.#reader.act(action, {
+      signal: this.#leaving.signal,
+      onProgress: (done, total) => this.#on({ kind: 'progress', message: `${done} of ${total}` }),
+    })
+    this.#on({ kind: 'acted', message: result.text, bad: result.error !== null })
+    // Without its record nothing more may be changed: the dashboard ends with the reason.
+    await this.#record(action, { ...result, startedMs })
   }
-}
-
-function messageOf(error: unknown): string {
-  if (error instanceof AsynqError) return error.message
-  throw error
 }

@@ -3,11 +3,14 @@
  *
  *   queues ──enter──► tasks of a state ──enter──► one task          esc, q: one screen back, from the first one out
  *      │                 ◄─ left, right: the states ─►
- *      ├──c──► cluster   ├──w──► servers   ├──/──► filter line   ├──?──► help over the screen
+ *      ├──c──► cluster   ├──w──► servers   ├──e──► cron   ├──H──► health ──enter──► tasks of the queue
+ *      ├──/──► filter line   ├──?──► help over the screen
  *      └──p, r, A, D──► question ──y──► done, then read again
  */
+import type { Check, StageResult } from '../health/evaluate.js'
+import { STATUSES, type Status } from '../health/stages.js'
 import { TASK_STATES } from '../wire/state.js'
-import type { Action, DashData, DashQueue, Screen, TaskVerb } from './types.js'
+import type { Action, DashData, DashQueue, Screen, TaskVerb, TopView } from './types.js'
 
 export const QUEUE_SORTS = ['queue', 'size', 'pending', 'latency', 'out', 'failed'] as const
 export type QueueSort = (typeof QUEUE_SORTS)[number]
@@ -27,6 +30,8 @@ export interface DashState {
   readonly question: Question | null
   readonly help: boolean
   readonly message: { readonly text: string; readonly bad: boolean } | null
+  /** Why the last read failed; null when it did not. What is shown is then old. */
+  readonly failure: string | null
   readonly readOnly: boolean
   /** Rows that fit on a page of tasks. */
   readonly pageSize: number
@@ -62,7 +67,7 @@ export interface Step {
 }
 
 export function initialState(options: {
-  readonly view: 'queues' | 'servers' | 'cluster'
+  readonly view: TopView
   readonly readOnly: boolean
   readonly pageSize: number
 }): DashState {
@@ -77,6 +82,7 @@ export function initialState(options: {
     question: null,
     help: false,
     message: null,
+    failure: null,
     readOnly: options.readOnly,
     pageSize: options.pageSize,
   }
@@ -84,8 +90,23 @@ export function initialState(options: {
 
 export const screenOf = (state: DashState): Screen => state.stack.at(-1)!
 
+interface Sorted {
+  readonly data: DashData | null
+  readonly by: string
+  readonly queues: readonly DashQueue[]
+}
+/** The last answer: with thousands of queues, sorting for each question of a frame would be felt. */
+let sorted: Sorted = { data: null, by: '', queues: [] }
+
 /** The queues on the screen: filtered and sorted. */
 export function shownQueues(state: DashState): readonly DashQueue[] {
+  const by = `${state.sort} ${state.descending} ${state.filter}`
+  if (sorted.data !== state.data || sorted.by !== by)
+    sorted = { data: state.data, by, queues: sortQueues(state) }
+  return sorted.queues
+}
+
+function sortQueues(state: DashState): readonly DashQueue[] {
   const kept = (state.data?.queues ?? []).filter(({ info }) => matches(state.filter, info.queue))
   const value = ({ info, outRate }: DashQueue): number | string => {
     switch (state.sort) {
@@ -119,7 +140,7 @@ function matches(filter: string, text: string): boolean {
 /** Keys of the rows on the screen, in their order; what `selected` is one of. */
 export function rowKeys(state: DashState): readonly string[] {
   const screen = screenOf(state)
-  const { data, filter } = state
+  const { data } = state
   if (!data) return []
   switch (screen.view) {
     case 'queues':
@@ -129,14 +150,65 @@ export function rowKeys(state: DashState): readonly string[] {
     case 'tasks':
       return shownTasks(state).map(({ message }) => message.id)
     case 'servers':
-      return data.servers
-        .map(({ server }) => server.serverId)
-        .filter((_, at) => matches(filter, data.servers[at]!.server.host))
+      return shownServers(state).map(({ server }) => server.serverId)
+    case 'cron':
+      return shownEntries(state).map(({ entry }) => entry.id)
     case 'cluster':
-      return (data.nodes ?? []).map(({ node }) => node.id)
+      return shownNodes(state).map(({ node }) => node.id)
+    case 'health':
+      return shownFindings(state).map(({ key }) => key)
     case 'task':
       return []
   }
+}
+
+export function shownServers({ data, filter }: DashState) {
+  return (data?.servers ?? []).filter(({ server }) => matches(filter, server.host))
+}
+
+/** Periodic tasks, the next one first; those that never run again last. */
+export function shownEntries({ data, filter }: DashState) {
+  const entries = (data?.entries ?? []).filter(({ entry }) =>
+    matches(filter, `${entry.id} ${entry.spec} ${entry.taskType}`),
+  )
+  const next = ({ entry }: (typeof entries)[number]) => Number(entry.nextEnqueueTimeNs ?? Infinity)
+  return entries.sort((a, b) =>
+    next(a) === next(b) ? (a.entry.id < b.entry.id ? -1 : 1) : next(a) - next(b),
+  )
+}
+
+export function shownNodes({ data, filter }: DashState) {
+  return (data?.nodes ?? []).filter(({ node }) => matches(filter, node.address))
+}
+
+/** A stage of health that is fine, or one of its subjects that is not. */
+export interface Finding {
+  readonly key: string
+  readonly stage: StageResult
+  readonly status: Status
+  readonly summary: string
+  readonly check: Check | null
+}
+
+/** Worst first. */
+export function shownFindings({ data, filter }: DashState): readonly Finding[] {
+  const findings = (data?.health?.stages ?? []).flatMap((stage): readonly Finding[] => {
+    const { stage: name, status, summary, checks } = stage
+    if (status === 'off') return []
+    const bad = checks.filter((check) => check.status !== 'ok')
+    if (bad.length === 0) return [{ key: name, stage, status, summary, check: null }]
+    return bad.map((check) => ({
+      key: `${name} ${check.subject ?? ''}`,
+      stage,
+      status: check.status,
+      summary: check.summary,
+      check,
+    }))
+  })
+  const rank = ({ status }: Finding) => STATUSES.indexOf(status)
+  return findings
+    .filter(({ key, summary, status }) => matches(filter, `${status} ${key} ${summary}`))
+    .sort((a, b) => rank(b) - rank(a))
 }
 
 export function shownGroups(state: DashState, queue: string) {
@@ -174,9 +246,9 @@ export function selectedRow(state: DashState): number {
 export function step(state: DashState, event: DashEvent): Step {
   switch (event.kind) {
     case 'data':
-      return only({ ...state, data: event.data, message: state.message?.bad === true ? null : state.message })
+      return only(keepPlace(state, { ...state, data: event.data, failure: null }))
     case 'failed':
-      return only({ ...state, message: { text: event.message, bad: true } })
+      return only({ ...state, failure: event.message })
     case 'progress':
       return only({ ...state, message: { text: event.message, bad: false } })
     case 'acted':
@@ -189,6 +261,16 @@ export function step(state: DashState, event: DashEvent): Step {
     case 'key':
       return key(state, event.name, event.text)
   }
+}
+
+/** When the selected row is gone, the one in its place is selected: the top may be far away. */
+function keepPlace(before: DashState, after: DashState): DashState {
+  const screen = screenOf(after)
+  if (screen.view === 'task' || screen.selected === null || !isRead(after)) return after
+  const keys = rowKeys(after)
+  if (keys.length === 0 || keys.includes(screen.selected)) return after
+  const selected = keys[Math.min(selectedRow(before), keys.length - 1)]!
+  return withScreen(after, { ...screen, selected })
 }
 
 const only = (state: DashState): Step => ({ state, effects: [] })
@@ -217,6 +299,10 @@ function key(state: DashState, name: string, text: string | undefined): Step {
       return next.data?.nodes === null ? only(next) : open(next, { view: 'cluster', selected: null })
     case 'w':
       return open(next, { view: 'servers', selected: null })
+    case 'e':
+      return open(next, { view: 'cron', selected: null })
+    case 'H':
+      return open(next, { view: 'health', selected: null })
     case 'up':
     case 'k':
       return move(next, -1)
@@ -284,7 +370,9 @@ function viewKey(state: DashState, screen: Screen, name: string): Step {
     case 'groups':
       return TURNS[name] === undefined ? only(state) : turn(state, screen, TURNS[name])
     case 'servers':
+    case 'cron':
     case 'cluster':
+    case 'health':
       return only(state)
   }
 }
@@ -324,22 +412,11 @@ function enter(state: DashState): Step {
   const selected = rowKeys(state)[selectedRow(state)]
   if (selected === undefined) return only(state)
   switch (screen.view) {
-    case 'queues': {
-      const { counts } = state.data!.queues.find(({ info }) => info.queue === selected)!.info
-      // The state that most likely brought the operator here.
-      const first =
-        (['pending', 'retry', 'archived', 'active', 'scheduled', 'completed'] as const).find(
-          (one) => counts[one] > 0,
-        ) ?? 'pending'
-      const tasks: Screen = {
-        view: 'tasks',
-        queue: selected,
-        state: first,
-        group: null,
-        page: 1,
-        selected: null,
-      }
-      return open(withScreen(state, { ...screen, selected }), tasks)
+    case 'queues':
+      return openQueue(withScreen(state, { ...screen, selected }), selected)
+    case 'health': {
+      const { check } = shownFindings(state).find(({ key }) => key === selected)!
+      return openQueue(withScreen(state, { ...screen, selected }), check?.subject ?? null)
     }
     case 'groups':
       return open(withScreen(state, { ...screen, selected }), {
@@ -359,9 +436,21 @@ function enter(state: DashState): Step {
       })
     case 'task':
     case 'servers':
+    case 'cron':
     case 'cluster':
       return only(state)
   }
+}
+
+/** Its tasks, in the state that most likely brought the operator here. Nothing when there is no such queue. */
+function openQueue(state: DashState, queue: string | null): Step {
+  const counts = state.data?.queues.find(({ info }) => info.queue === queue)?.info.counts
+  if (queue === null || !counts) return only(state)
+  const first =
+    (['pending', 'retry', 'archived', 'active', 'scheduled', 'completed'] as const).find(
+      (one) => counts[one] > 0,
+    ) ?? 'pending'
+  return open(state, { view: 'tasks', queue, state: first, group: null, page: 1, selected: null })
 }
 
 /** To the next state. Tasks that wait to be aggregated are seen group by group. */
@@ -467,8 +556,12 @@ export function commandFor(state: DashState): string {
       return `asynq task inspect --queue ${quote(screen.queue)} --id ${quote(screen.id)}`
     case 'servers':
       return 'asynq server ls'
+    case 'cron':
+      return 'asynq cron ls'
     case 'cluster':
       return 'asynq cluster nodes'
+    case 'health':
+      return 'asynq health'
   }
 }
 
@@ -482,3 +575,26 @@ const SORT_COLUMN: Readonly<Record<QueueSort, string>> = {
 }
 
 const quote = (text: string) => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`)
+
+/** The command that does the same, for the audit log. */
+export function commandOfAction(action: Action): {
+  readonly command: string
+  readonly args: readonly string[]
+} {
+  switch (action.kind) {
+    case 'pause':
+    case 'resume':
+      return { command: `queue ${action.kind}`, args: [action.queue] }
+    case 'task': {
+      const ids = action.ids.flatMap((id) => ['--id', id])
+      return { command: `task ${action.verb}`, args: ['--queue', action.queue, ...ids] }
+    }
+    case 'all': {
+      const group = action.group === null ? [] : ['--group', action.group]
+      return {
+        command: `task ${action.verb}all`,
+        args: ['--queue', action.queue, '--state', action.state, ...group],
+      }
+    }
+  }
+}

@@ -1,4 +1,5 @@
-import type { LiveServer, QueueInfo, TaskInfo } from '../inspector/inspector.js'
+import type { HealthReport } from '../health/evaluate.js'
+import type { LiveSchedulerEntry, LiveServer, QueueInfo, TaskInfo } from '../inspector/inspector.js'
 import type { NodeRow } from '../operations/list-nodes.js'
 import type { TaskState } from '../wire/state.js'
 
@@ -10,6 +11,8 @@ export interface DashQueue {
   /** Address of the live master; null when there is none, or no cluster. */
   readonly master: string | null
   readonly problem: string | null
+  /** False when its node gave no answer: `info` is what was last read. */
+  readonly answered: boolean
   /** Tasks a second since the read before; null at the first. */
   readonly inRate: number | null
   readonly outRate: number | null
@@ -37,18 +40,23 @@ export interface DashData {
   /** Null unless on a cluster. */
   readonly nodes: readonly NodeRow[] | null
   readonly servers: readonly LiveServer[]
+  /** Null until a screen showed them. */
+  readonly entries: readonly LiveSchedulerEntry[] | null
+  /** Judged now and then: `atMs` says when. Null before the first time. */
+  readonly health: HealthReport | null
   readonly tasks: DashTasks | null
   /** Null when it is gone. */
   readonly task: TaskInfo | null
 }
 
-export type ViewName = 'queues' | 'tasks' | 'groups' | 'task' | 'servers' | 'cluster'
+/** Views that stand by themselves: one key away from anywhere. */
+export const TOP_VIEWS = ['queues', 'servers', 'cron', 'cluster', 'health'] as const
+export type TopView = (typeof TOP_VIEWS)[number]
+export type ViewName = TopView | 'tasks' | 'groups' | 'task'
 
 /** What a screen is about; a stack of these is the way back. `selected` is a key, so that it survives a refresh. */
 export type Screen =
-  | { readonly view: 'queues'; readonly selected: string | null }
-  | { readonly view: 'servers'; readonly selected: string | null }
-  | { readonly view: 'cluster'; readonly selected: string | null }
+  | { readonly view: TopView; readonly selected: string | null }
   | { readonly view: 'groups'; readonly queue: string; readonly selected: string | null }
   | {
       readonly view: 'tasks'

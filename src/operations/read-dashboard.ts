@@ -1,13 +1,25 @@
 import { systemClock, type Clock } from '../clock.js'
 import type { Action, DashData, DashQueue, Screen } from '../dash/types.js'
-import { AsynqError, NotFoundError } from '../errors.js'
-import { Inspector } from '../inspector/inspector.js'
+import { AsynqError, NotFoundError, UnavailableError } from '../errors.js'
+import { evaluate, type HealthReport } from '../health/evaluate.js'
+import { observe } from '../health/observe.js'
+import { NO_RULES, type Rules } from '../health/rules.js'
+import {
+  Inspector,
+  type LiveSchedulerEntry,
+  type LiveServer,
+  type QueueInfo,
+} from '../inspector/inspector.js'
 import type { Redis } from '../redis/types.js'
+import type { Topology } from '../topology/types.js'
+import { TASK_STATES, type TaskState } from '../wire/state.js'
 import { listNodes } from './list-nodes.js'
 import { placeQueue } from './list-queues.js'
 
 /** Values kept for the sparkline. */
 const HISTORY = 30
+/** Health is judged so often while another screen is shown: it costs several round trips a node. */
+const HEALTH_EVERY_MS = 30_000
 
 interface Sample {
   readonly atMs: number
@@ -16,26 +28,52 @@ interface Sample {
   readonly throughput: readonly number[]
 }
 
+/** What became of a change. */
+export interface ActionResult {
+  /** What was done, as a sentence. */
+  readonly text: string
+  /** Null when that is not known. */
+  readonly changed: number | null
+  readonly error: AsynqError | null
+}
+
 /** Reads what the dashboard shows, and makes the changes it is asked for. Remembers counters between two reads. */
 export class DashboardReader {
   readonly #redis: Redis
   readonly #clock: Clock
   readonly #inspector: Inspector
+  readonly #rules: Rules
   #samples: ReadonlyMap<string, Sample> = new Map()
+  #infos: ReadonlyMap<string, QueueInfo> = new Map()
+  #servers: readonly LiveServer[] = []
+  #entries: readonly LiveSchedulerEntry[] | null = null
+  #health: HealthReport | null = null
+  #judging: Promise<void> | null = null
 
-  constructor(redis: Redis, clock: Clock = systemClock) {
+  /** @param options.rules what health is judged by. */
+  constructor(redis: Redis, options: { readonly rules?: Rules; readonly clock?: Clock } = {}) {
+    const { rules = NO_RULES, clock = systemClock } = options
     this.#redis = redis
     this.#clock = clock
+    this.#rules = rules
     this.#inspector = new Inspector(redis, clock)
   }
 
-  /** Three round trips a master, whatever the number of queues, and one or two more for the tasks of a screen. */
+  /**
+   * Three round trips a master, whatever the number of queues, and one or two more for the tasks of a screen. Health is
+   * judged beside it, and waited for on its own screen alone. A master that does not answer costs its own queues only.
+   * @throws {AsynqError} nothing could be read.
+   */
   async read(screen: Screen, pageSize: number): Promise<DashData> {
     const inspector = this.#inspector
     const isCluster = this.#redis.mode === 'cluster'
-    const [queues, servers, nodes, tasks, task] = await Promise.all([
+    const judged = this.#judge(screen.view === 'health')
+    const [queues, servers, entries, nodes, tasks, task] = await Promise.all([
       this.#queues(),
-      inspector.servers(),
+      inspector.servers().catch(ifUnavailable(this.#servers)),
+      screen.view === 'cron'
+        ? inspector.schedulerEntries().catch(ifUnavailable(this.#entries))
+        : this.#entries,
       isCluster ? this.#redis.topology({ refresh: true }).then(() => listNodes(this.#redis)) : null,
       screen.view === 'tasks'
         ? inspector.list(screen.queue, screen.state, {
@@ -45,13 +83,18 @@ export class DashboardReader {
           })
         : null,
       screen.view === 'task' ? this.#task(screen.queue, screen.id) : null,
+      judged,
     ])
+    this.#servers = servers
+    this.#entries = entries
     return {
       readAtMs: this.#clock.nowMs(),
       screen,
       queues,
       nodes: nodes?.nodes ?? null,
       servers,
+      entries,
+      health: this.#health,
       tasks:
         tasks && screen.view === 'tasks'
           ? {
@@ -68,23 +111,34 @@ export class DashboardReader {
     }
   }
 
-  /** @returns what was done, as a sentence. @throws {AsynqError} nothing was changed, or only a part: the text says so.
-   * @param options.signal ends a change of many tasks between two pages. */
+  /**
+   * Makes a change. `error` is why nothing was changed, or only a part; what is no AsynqError is thrown.
+   * @param options.signal ends a change of many tasks between two pages.
+   */
   async act(
     action: Action,
     options: {
       readonly signal?: AbortSignal
       readonly onProgress?: (done: number, total: number) => void
     } = {},
-  ): Promise<string> {
+  ): Promise<ActionResult> {
+    try {
+      return await this.#change(action, options)
+    } catch (error) {
+      if (!(error instanceof AsynqError)) throw error
+      return { text: error.message, changed: null, error }
+    }
+  }
+
+  async #change(action: Action, options: Parameters<DashboardReader['act']>[1]): Promise<ActionResult> {
     const inspector = this.#inspector
     switch (action.kind) {
       case 'pause':
         await inspector.pause(action.queue)
-        return `paused ${action.queue}`
+        return { text: `paused ${action.queue}`, changed: 1, error: null }
       case 'resume':
         await inspector.resume(action.queue)
-        return `resumed ${action.queue}`
+        return { text: `resumed ${action.queue}`, changed: 1, error: null }
       case 'task': {
         const failures: AsynqError[] = []
         for (const id of action.ids) {
@@ -94,13 +148,9 @@ export class DashboardReader {
           })
         }
         const changed = action.ids.length - failures.length
-        if (failures[0]) {
-          throw new AsynqError(
-            'PARTIAL',
-            `${action.verb}: ${changed} of ${action.ids.length} done; ${failures[0].message}`,
-          )
-        }
-        return `${action.verb}: ${changed} of ${action.ids.length} done`
+        const text = `${action.verb}: ${changed} of ${action.ids.length} done`
+        const error = failures[0] ?? null
+        return { text: error ? `${text}; ${error.message}` : text, changed, error }
       }
       case 'all': {
         const { verb, queue, state, group } = action
@@ -109,18 +159,31 @@ export class DashboardReader {
           ...options,
           group: group ?? undefined,
         })
-        return `${verb}: ${result.changed} of ${result.total} ${state} tasks of ${queue} done`
+        const text = `${verb}: ${result.changed} of ${result.total} ${state} tasks of ${queue} done`
+        return { text, changed: result.changed, error: null }
       }
     }
   }
 
   async #queues(): Promise<readonly DashQueue[]> {
     const names = await this.#inspector.queues()
-    const infos = await this.#inspector.queueInfos(names)
     const topology = this.#redis.mode === 'cluster' ? await this.#redis.topology() : null
+    const infos = await this.#infosOf(names, topology)
     const atMs = this.#clock.nowMs()
     const samples = new Map<string, Sample>()
-    const queues = infos.map((info): DashQueue => {
+    const queues = names.map((queue): DashQueue => {
+      const placement = topology && placeQueue(queue, topology)
+      const place = {
+        slot: placement?.slot ?? null,
+        master: placement?.master?.address ?? null,
+        problem: placement?.problem ?? null,
+      }
+      const info = infos.get(queue)
+      if (!info) {
+        const last = this.#infos.get(queue) ?? neverRead(queue, atMs)
+        const unknown = { inRate: null, outRate: null, throughput: [] }
+        return { info: last, ...place, ...unknown, answered: false }
+      }
       const before = this.#samples.get(info.queue)
       const seconds = before ? (atMs - before.atMs) / 1000 : 0
       const processed = before ? Number(info.processedTotal - before.processed) : 0
@@ -132,19 +195,53 @@ export class DashboardReader {
         -HISTORY,
       )
       samples.set(info.queue, { atMs, processed: info.processedTotal, size: info.size, throughput })
-      const placement = topology && placeQueue(info.queue, topology)
-      return {
-        info,
-        slot: placement?.slot ?? null,
-        master: placement?.master?.address ?? null,
-        problem: placement?.problem ?? null,
-        inRate,
-        outRate,
-        throughput,
-      }
+      return { info, ...place, inRate, outRate, throughput, answered: true }
     })
     this.#samples = samples
+    this.#infos = new Map(queues.map(({ info }) => [info.queue, info]))
     return queues
+  }
+
+  /** Figures of the queues whose masters answer. @throws {UnavailableError} none does. */
+  async #infosOf(
+    names: readonly string[],
+    topology: Topology | null,
+  ): Promise<ReadonlyMap<string, QueueInfo>> {
+    const byMaster = new Map<string, string[]>()
+    for (const name of names) {
+      const address = (topology && placeQueue(name, topology).master?.address) ?? ''
+      const those = byMaster.get(address)
+      if (those) those.push(name)
+      else byMaster.set(address, [name])
+    }
+    const failures: UnavailableError[] = []
+    const infos = await Promise.all(
+      [...byMaster.values()].map((those) =>
+        this.#inspector.queueInfos(those).catch((error: unknown) => {
+          if (!(error instanceof UnavailableError)) throw error
+          failures.push(error)
+          return []
+        }),
+      ),
+    )
+    if (failures[0] && failures.length === byMaster.size) throw failures[0]
+    return new Map(infos.flat().map((info) => [info.queue, info]))
+  }
+
+  /** Looks at the health when the last look is old; `now`: at once, and waits for it. */
+  async #judge(now: boolean): Promise<void> {
+    const isOld = this.#health === null || this.#clock.nowMs() - this.#health.atMs >= HEALTH_EVERY_MS
+    if (now || isOld) {
+      this.#judging ??= observe(this.#redis, { clock: this.#clock })
+        .then((observation) => {
+          this.#health = evaluate(observation, this.#rules)
+        })
+        .finally(() => {
+          this.#judging = null
+        })
+    }
+    if (now) await this.#judging
+    else void this.#judging?.catch(() => undefined)
   }
 
   async #task(queue: string, id: string) {
@@ -154,5 +251,31 @@ export class DashboardReader {
       if (error instanceof NotFoundError) return null
       throw error
     }
+  }
+}
+
+function ifUnavailable<T>(instead: T): (error: unknown) => T {
+  return (error) => {
+    if (error instanceof UnavailableError) return instead
+    throw error
+  }
+}
+
+/** What is known of a queue whose node has not answered yet. */
+function neverRead(queue: string, atMs: number): QueueInfo {
+  const counts = Object.fromEntries(TASK_STATES.map((state) => [state, 0])) as Record<TaskState, number>
+  return {
+    queue,
+    counts,
+    size: 0,
+    groups: [],
+    paused: false,
+    latencyMs: 0,
+    processed: 0,
+    failed: 0,
+    processedTotal: 0n,
+    failedTotal: 0n,
+    memoryBytes: null,
+    readAtMs: atMs,
   }
 }

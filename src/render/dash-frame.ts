@@ -7,12 +7,17 @@ import {
   rowKeys,
   screenOf,
   selectedRow,
+  shownEntries,
+  shownFindings,
   shownGroups,
+  shownNodes,
   shownQueues,
+  shownServers,
   shownTasks,
   type DashState,
 } from '../dash/state.js'
 import type { DashQueue, Screen } from '../dash/types.js'
+import type { Status } from '../health/stages.js'
 import { TASK_STATES, type TaskState } from '../wire/state.js'
 import { compactDuration, compactNumber } from './compact.js'
 import { escapeControls } from './listing.js'
@@ -36,6 +41,8 @@ export interface FrameOptions {
 interface Column<Row> {
   readonly title: string
   readonly text: (row: Row) => string
+  /** Stands behind the text and is never cut. */
+  readonly suffix?: (row: Row) => string
   readonly right?: boolean
   /** Columns at least and at most; the widths in between are taken as long as there is room. */
   readonly min?: number
@@ -60,28 +67,37 @@ export function renderDash(state: DashState, options: FrameOptions): readonly st
   return lines.slice(0, height).map((line) => clip(line, width))
 }
 
+/** The most important first: what does not fit is left out from the end. */
 function headLine(state: DashState, { target, refreshMs, nowMs, paint, width }: FrameOptions): string {
-  const { data } = state
-  const parts = [paint('bold', 'asynq'), escapeControls(target)]
+  const { data, failure } = state
+  const parts = [paint('bold', 'asynq')]
+  // A figure that is old must not pass for a new one.
+  const age = data ? nowMs - data.readAtMs : 0
+  if (failure !== null && data) parts.push(paint('red', `NO ANSWER, read ${compactDuration(age)} ago`))
+  else if (failure !== null) parts.push(paint('red', 'NO ANSWER'))
+  else if (age > 2 * refreshMs) parts.push(paint('red', `read ${compactDuration(age)} ago`))
+  parts.push(escapeControls(target))
+  if (state.readOnly) parts.push('read-only')
   if (data) {
+    if (data.health) {
+      const { status, counts } = data.health
+      const bad = status === 'ok' ? 'healthy' : `${status.toUpperCase()} ${counts[status]}`
+      parts.push(paint(STATUS_TONE[status], bad))
+    }
     const alive = data.nodes?.filter(({ node }) => node.health === 'online').length
     if (data.nodes) {
       const nodes = `${alive}/${data.nodes.length} nodes`
       parts.push(alive === data.nodes.length ? nodes : paint('red', nodes))
     }
+    const paused = data.queues.filter(({ info }) => info.paused).length
+    if (paused > 0) parts.push(paint('yellow', `${paused} paused`))
     const pending = data.queues.reduce((sum, { info }) => sum + info.counts.pending, 0)
     parts.push(
       data.queues.length === 1 ? '1 queue' : `${data.queues.length} queues`,
       `${compactNumber(pending)} pending`,
       data.servers.length === 1 ? '1 server' : `${data.servers.length} servers`,
     )
-    const paused = data.queues.filter(({ info }) => info.paused).length
-    if (paused > 0) parts.push(paint('yellow', `${paused} paused`))
-    // A figure that is old must not pass for a new one.
-    const age = nowMs - data.readAtMs
-    if (age > 2 * refreshMs) parts.push(paint('red', `read ${compactDuration(age)} ago`))
-  } else parts.push('reading ...')
-  if (state.readOnly) parts.splice(1, 0, 'read-only')
+  } else if (failure === null) parts.push('reading ...')
   // What does not fit goes as a whole: half a number is worse than none.
   while (parts.length > 2 && widthOf(parts.join(' · ')) + 1 > width) parts.pop()
   const left = ` ${parts.join(' · ')}`
@@ -90,56 +106,68 @@ function headLine(state: DashState, { target, refreshMs, nowMs, paint, width }: 
   return gap > 0 ? left + ' '.repeat(gap) + paint('dim', right) : left
 }
 
+const STATUS_TONE: Readonly<Record<Status, Tone>> = {
+  ok: 'green',
+  unknown: 'magenta',
+  warning: 'yellow',
+  critical: 'red',
+}
+
 function messageLine(state: DashState, { paint, width }: FrameOptions): string {
   if (state.question) {
     const { text, all, action } = state.question
     const answers = all?.kind === 'all' ? `[y]es  [a]ll ${all.count} ${all.state}  [n]o` : '[y]es  [n]o'
     const final = 'verb' in action && action.verb === 'delete' ? ' This cannot be undone.' : ''
-    return paint('inverse', pad(` ${escapeControls(text)}?${final}  ${answers}`, width))
+    // The answers must be seen, however long the question is.
+    const asked = clip(` ${escapeControls(text)}?${final}`, Math.max(10, width - widthOf(answers) - 3))
+    return paint('inverse', pad(`${asked}  ${answers}`, width))
   }
   if (state.typing !== null) return `/${escapeControls(state.typing)}_`
   if (state.message) {
     const text = ` ${escapeControls(state.message.text)}`
     return state.message.bad ? paint('red', text) : paint('green', text)
   }
-  return state.filter === ''
-    ? ''
-    : paint('yellow', ` filter: ${escapeControls(state.filter)}   (esc ends it)`)
+  if (state.failure !== null) return paint('red', ` ${escapeControls(state.failure)}`)
+  const filter = state.filter === '' ? '' : ` filter: ${escapeControls(state.filter)}   (esc ends it)`
+  const rows = screenOf(state).view === 'task' ? 0 : rowKeys(state).length
+  const place = rows === 0 ? '' : `row ${selectedRow(state) + 1} of ${rows} `
+  const gap = width - widthOf(filter) - widthOf(place)
+  return gap > 0 ? paint('yellow', filter) + ' '.repeat(gap) + paint('dim', place) : paint('yellow', filter)
 }
 
-function keyLine(state: DashState, { paint }: FrameOptions): string {
-  return paint('dim', ` ${keysOf(screenOf(state).view, state.readOnly).join('  ')}`)
+/** Whole hints alone, the first and the last two always: half a hint helps nobody. */
+function keyLine(state: DashState, { paint, width }: FrameOptions): string {
+  const keys = [...keysOf(screenOf(state).view, state)]
+  while (keys.length > 3 && widthOf(keys.join('  ')) + 1 > width) keys.splice(-3, 1)
+  return paint('dim', ` ${keys.join('  ')}`)
 }
 
-function keysOf(view: Screen['view'], readOnly: boolean): readonly string[] {
-  const write = (keys: readonly string[]) => (readOnly ? [] : keys)
+/** The most useful first; the last two are help and the way out. */
+function keysOf(view: Screen['view'], { readOnly, data }: DashState): readonly string[] {
+  const write = (...keys: readonly string[]) => (readOnly ? [] : keys)
+  const views = ['H health', ...(data?.nodes ? ['c cluster'] : []), 'w servers', 'e cron']
   switch (view) {
     case 'queues':
-      return [
-        'enter tasks',
-        ...write(['p pause']),
-        's sort',
-        '/ filter',
-        'c cluster',
-        'w servers',
-        'y command',
-        'q quit',
-      ]
+      return ['enter tasks', ...write('p pause'), 's sort', '/ filter', ...views, '? help', 'q quit']
     case 'groups':
-      return ['enter tasks', '←→ state', '/ filter', 'y command', 'q back']
+      return ['enter tasks', '←→ state', '/ filter', '? help', 'q back']
     case 'tasks':
       return [
         'enter task',
         '←→ state',
         'n/p page',
-        ...write(['space mark', 'r run', 'A archive', 'D delete']),
+        ...write('space mark', 'r run', 'A archive', 'D delete'),
+        '? help',
         'q back',
       ]
     case 'task':
-      return [...write(['r run', 'A archive', 'D delete']), '↑↓ scroll', 'y command', 'q back']
+      return [...write('r run', 'A archive', 'D delete'), '↑↓ scroll', 'y command', '? help', 'q back']
+    case 'health':
+      return ['↑↓ choose', 'enter tasks of the queue', '/ filter', '? help', 'q back']
     case 'servers':
+    case 'cron':
     case 'cluster':
-      return ['↑↓ choose', 'y command', 'q back']
+      return ['↑↓ choose', '/ filter', ...views, '? help', 'q back']
   }
 }
 
@@ -151,8 +179,8 @@ function bodyLines(state: DashState, options: FrameOptions, room: number): reado
       return list(state, queueColumns(state, options), shownQueues(state), options, room, 'no queues')
     case 'groups':
       return [
-        tabs(state, screen.queue, 'aggregating', options),
         queueTitle(state, screen.queue, options),
+        tabs(state, screen.queue, 'aggregating', options),
         ...list(
           state,
           [
@@ -171,8 +199,12 @@ function bodyLines(state: DashState, options: FrameOptions, room: number): reado
       return oneTask(state, screen, options, room)
     case 'servers':
       return serverLines(state, options, room)
+    case 'cron':
+      return entryLines(state, options, room)
     case 'cluster':
       return nodeLines(state, options, room)
+    case 'health':
+      return healthLines(state, options, room)
   }
 }
 
@@ -205,19 +237,23 @@ const STATE_LETTER: Readonly<Record<TaskState, string>> = {
 }
 
 function queueColumns(state: DashState, options: FrameOptions): readonly Column<DashQueue>[] {
-  const largest = Math.max(1, ...shownQueues(state).map(({ info }) => info.size))
+  const largest = shownQueues(state).reduce((most, { info }) => Math.max(most, info.size), 1)
   const count = (title: string, of: TaskState, rank: number): Column<DashQueue> => ({
     title,
-    text: ({ info }) => compactNumber(info.counts[of]),
+    text: ({ info, answered }) => (answered ? compactNumber(info.counts[of]) : '?'),
     right: true,
     rank,
-    tone: ({ info }) => (info.counts[of] === 0 ? 'dim' : STATE_TONE[of]),
+    tone: ({ info, answered }) => (!answered || info.counts[of] === 0 ? 'dim' : STATE_TONE[of]),
   })
-  const rate = (title: string, value: (row: DashQueue) => number | null): Column<DashQueue> => ({
+  const rate = (
+    title: string,
+    rank: number,
+    value: (row: DashQueue) => number | null,
+  ): Column<DashQueue> => ({
     title,
     text: (row) => (value(row) === null ? '-' : compactNumber(value(row)!)),
     right: true,
-    rank: 3,
+    rank,
   })
   const sorted = (column: Column<DashQueue>, by: DashState['sort']): Column<DashQueue> =>
     state.sort === by ? { ...column, title: `${column.title}${state.descending ? '▼' : '▲'}` } : column
@@ -225,12 +261,14 @@ function queueColumns(state: DashState, options: FrameOptions): readonly Column<
     sorted(
       {
         title: 'QUEUE',
-        text: ({ info, problem }) =>
-          `${info.queue}${info.paused ? ' (paused)' : ''}${problem === null ? '' : ' (!)'}`,
+        text: ({ info }) => info.queue,
+        suffix: ({ info, problem, answered }) =>
+          `${info.paused ? ' (paused)' : ''}${problem !== null ? ' (!)' : answered ? '' : ' (no answer)'}`,
         rank: 0,
         min: 18,
         most: 40,
-        tone: ({ info, problem }) => (problem !== null ? 'red' : info.paused ? 'yellow' : null),
+        tone: ({ info, problem, answered }) =>
+          problem !== null || !answered ? 'red' : info.paused ? 'yellow' : null,
       },
       'queue',
     ),
@@ -242,27 +280,36 @@ function queueColumns(state: DashState, options: FrameOptions): readonly Column<
       most: 18,
       draw: (row, width) => bar(row, width, largest, options),
     },
-    sorted({ title: 'SIZE', text: ({ info }) => compactNumber(info.size), right: true, rank: 5 }, 'size'),
+    sorted(
+      {
+        title: 'SIZE',
+        text: ({ info, answered }) => (answered ? compactNumber(info.size) : '?'),
+        right: true,
+        rank: 5,
+      },
+      'size',
+    ),
     count('ACT', 'active', 1),
     sorted(count('PEND', 'pending', 1), 'pending'),
-    count('AGGR', 'aggregating', 4),
+    count('AGGR', 'aggregating', 5),
     count('SCHED', 'scheduled', 1),
     count('RETRY', 'retry', 1),
     count('ARCH', 'archived', 1),
-    count('DONE', 'completed', 4),
+    count('DONE', 'completed', 5),
     sorted(
       {
         title: 'LATENCY',
-        text: ({ info }) => (info.counts.pending === 0 ? '-' : compactDuration(info.latencyMs)),
+        text: ({ info, answered }) =>
+          !answered ? '?' : info.counts.pending === 0 ? '-' : compactDuration(info.latencyMs),
         right: true,
         rank: 1,
         tone: ({ info }) => (info.latencyMs > 600_000 ? 'red' : info.latencyMs > 60_000 ? 'yellow' : null),
       },
       'latency',
     ),
-    rate('IN/S', ({ inRate }) => inRate),
+    rate('IN/S', 6, ({ inRate }) => inRate),
     sorted(
-      rate('OUT/S', ({ outRate }) => outRate),
+      rate('OUT/S', 2, ({ outRate }) => outRate),
       'out',
     ),
     sorted(
@@ -270,12 +317,12 @@ function queueColumns(state: DashState, options: FrameOptions): readonly Column<
         title: 'FAILED',
         text: ({ info }) => compactNumber(info.failed),
         right: true,
-        rank: 5,
+        rank: 4,
         tone: ({ info }) => (info.failed > 0 ? 'red' : 'dim'),
       },
       'failed',
     ),
-    { title: 'THROUGHPUT', text: ({ throughput }) => spark(throughput, 10), rank: 2, min: 10, most: 10 },
+    { title: 'THROUGHPUT', text: ({ throughput }) => spark(throughput, 10), rank: 3, min: 10, most: 10 },
     ...(state.data?.nodes
       ? [
           {
@@ -345,8 +392,8 @@ function taskLines(
   const tasks = shownTasks(state)
   if (!isRead(state)) {
     return [
-      tabs(state, screen.queue, screen.state, options),
       queueTitle(state, screen.queue, options),
+      tabs(state, screen.queue, screen.state, options),
       ' reading ...',
     ]
   }
@@ -420,10 +467,10 @@ function taskLines(
   const undecodable = state.data?.tasks?.undecodable ?? 0
   const bad = undecodable > 0 ? options.paint('red', `  ${undecodable} do not decode`) : ''
   return [
-    tabs(state, screen.queue, screen.state, options),
     queueTitle(state, screen.queue, options) +
-      options.paint('dim', `  ${total} tasks, page ${screen.page} of ${pages}${where}`) +
+      options.paint('dim', `  ${total} ${screen.state}, page ${screen.page} of ${pages}${where}`) +
       bad,
+    tabs(state, screen.queue, screen.state, options),
     ...list(state, columns, tasks, options, room - 2, `no ${screen.state} tasks in ${screen.queue}`),
   ]
 }
@@ -431,9 +478,10 @@ function taskLines(
 function oneTask(
   state: DashState,
   screen: Extract<Screen, { view: 'task' }>,
-  { paint, width, nowMs }: FrameOptions,
+  options: FrameOptions,
   room: number,
 ): readonly string[] {
+  const { paint, width, nowMs } = options
   if (!isRead(state)) return [' reading ...']
   const task = state.data?.task
   if (!task || task.message.id !== screen.id) return [` task ${escapeControls(screen.id)} is gone`]
@@ -445,7 +493,7 @@ function oneTask(
     return `${new Date(ms).toISOString()} (${from > 0 ? `in ${far}` : `${far} ago`})`
   }
   const sec = (value: bigint) => at(Number(value) * 1000)
-  const facts: readonly (readonly [string, string])[] = [
+  const known: readonly (readonly [string, string])[] = [
     ['ID', message.id],
     ['Type', message.type],
     ['Queue', message.queue],
@@ -463,9 +511,8 @@ function oneTask(
     ...(message.uniqueKey ? [['Unique key', message.uniqueKey] as const] : []),
     ...[...message.headers].map(([name, value]) => [`Header ${name}`, value] as const),
   ]
-  const label = Math.max(...facts.map(([name]) => widthOf(name)), 12)
   const lines = [
-    ...facts.map(([name, value]) => ` ${paint('dim', pad(name, label))}  ${escapeControls(value)}`),
+    ...facts(known, options),
     ` ${paint('dim', `Payload, ${message.payload.length} bytes`)}`,
     ...block(payloadText(message.payload, false), width - 4),
     ...(task.result === null
@@ -494,8 +541,7 @@ function block(text: string, width: number): readonly string[] {
 }
 
 function serverLines(state: DashState, options: FrameOptions, room: number): readonly string[] {
-  const keys = rowKeys(state)
-  const servers = (state.data?.servers ?? []).filter(({ server }) => keys.includes(server.serverId))
+  const servers = shownServers(state)
   type Row = (typeof servers)[number]
   const since = (ns: bigint | null) =>
     ns === null ? '-' : compactDuration(options.nowMs - Number(ns / 1_000_000n))
@@ -525,7 +571,10 @@ function serverLines(state: DashState, options: FrameOptions, room: number): rea
   ]
   const chosen = servers[selectedRow(state)]
   const upper = Math.min(servers.length + 1, Math.max(3, Math.floor(room / 2)))
-  const workers = chosen?.workers ?? []
+  // What has run for longest is what is stuck.
+  const workers = [...(chosen?.workers ?? [])].sort((a, b) =>
+    Number((a.startTimeNs ?? 0n) - (b.startTimeNs ?? 0n)),
+  )
   return [
     ...list(state, columns, servers, options, upper, 'no server is running'),
     '',
@@ -552,7 +601,7 @@ function serverLines(state: DashState, options: FrameOptions, room: number): rea
 }
 
 function nodeLines(state: DashState, options: FrameOptions, room: number): readonly string[] {
-  const nodes = state.data?.nodes ?? []
+  const nodes = shownNodes(state)
   type Row = (typeof nodes)[number]
   const columns: readonly Column<Row>[] = [
     { title: 'NODE', text: ({ node }) => node.id.slice(0, 8), rank: 2 },
@@ -603,6 +652,115 @@ function nodeLines(state: DashState, options: FrameOptions, room: number): reado
   ]
 }
 
+function entryLines(state: DashState, options: FrameOptions, room: number): readonly string[] {
+  if (!state.data?.entries) return [' reading ...']
+  const entries = shownEntries(state)
+  type Row = (typeof entries)[number]
+  const msOf = (ns: bigint) => Number(ns / 1_000_000n)
+  const next = ({ entry }: Row) =>
+    entry.nextEnqueueTimeNs === null ? null : msOf(entry.nextEnqueueTimeNs) - options.nowMs
+  const columns: readonly Column<Row>[] = [
+    { title: 'SPEC', text: ({ entry }) => entry.spec, rank: 0, min: 10, most: 30 },
+    { title: 'TYPE', text: ({ entry }) => entry.taskType, rank: 0, min: 10, most: 40 },
+    {
+      title: 'NEXT IN',
+      text: (row) => {
+        const ms = next(row)
+        return ms === null ? '-' : ms < 0 ? `late ${compactDuration(-ms)}` : compactDuration(ms)
+      },
+      right: true,
+      rank: 0,
+      // Schedulers publish every ten seconds: what is late by less may have been enqueued.
+      tone: (row) => ((next(row) ?? 0) < -20_000 ? 'red' : null),
+    },
+    {
+      title: 'LAST',
+      text: ({ entry }) =>
+        entry.prevEnqueueTimeNs === null
+          ? '-'
+          : `${compactDuration(options.nowMs - msOf(entry.prevEnqueueTimeNs))} ago`,
+      right: true,
+      rank: 1,
+    },
+    { title: 'OPTIONS', text: ({ entry }) => entry.enqueueOptions.join(', '), rank: 2, min: 10, most: 60 },
+    { title: 'ENTRY', text: ({ entry }) => entry.id, rank: 3, min: 8, most: 36 },
+  ]
+  const chosen = entries[selectedRow(state)]
+  const upper = Math.min(entries.length + 1, Math.max(3, room - 8))
+  return [
+    ...list(state, columns, entries, options, upper, 'no scheduler is running'),
+    ...(chosen
+      ? [
+          '',
+          ...facts(
+            [
+              ['Entry', chosen.entry.id],
+              ['Scheduler', chosen.schedulerId],
+              ['Options', chosen.entry.enqueueOptions.join(', ') || '-'],
+              ['Payload', payloadText(chosen.entry.taskPayload, true) || '-'],
+            ],
+            options,
+          ),
+        ]
+      : []),
+  ]
+}
+
+function healthLines(state: DashState, options: FrameOptions, room: number): readonly string[] {
+  const report = state.data?.health
+  if (!report) return [' judging ...']
+  const findings = shownFindings(state)
+  type Row = (typeof findings)[number]
+  const columns: readonly Column<Row>[] = [
+    {
+      title: 'STATUS',
+      text: ({ status }) => status.toUpperCase(),
+      rank: 0,
+      tone: ({ status }) => STATUS_TONE[status],
+    },
+    { title: 'STAGE', text: ({ stage }) => stage.stage, rank: 0 },
+    { title: 'FINDING', text: ({ summary }) => summary, rank: 0, min: 20, most: 200 },
+  ]
+  const chosen = findings[selectedRow(state)]
+  const told = chosen
+    ? [
+        '',
+        ...fold(chosen.summary, options.width - 2).map((line) => ` ${line}`),
+        ...(chosen.check?.remedy
+          ? fold(`-> ${chosen.check.remedy}`, options.width - 2).map((line) => ` ${line}`)
+          : []),
+      ]
+    : []
+  const { counts, atMs } = report
+  const numbers = (['critical', 'warning', 'unknown', 'ok', 'off'] as const)
+    .filter((status) => counts[status] > 0)
+    .map((status) => `${counts[status]} ${status}`)
+  const upper = Math.max(3, Math.min(findings.length + 1, room - 1 - told.length))
+  return [
+    ` ${options.paint('bold', 'health')}  ${numbers.join(', ')}${options.paint('dim', `  judged ${compactDuration(options.nowMs - atMs)} ago`)}`,
+    ...list(state, columns, findings, options, upper, 'nothing was judged'),
+    ...told,
+  ]
+}
+
+/** Words over as many lines as they take. */
+function fold(text: string, width: number): readonly string[] {
+  const lines: string[] = []
+  for (const word of escapeControls(text).split(' ')) {
+    const last = lines.at(-1)
+    if (last !== undefined && widthOf(last) + 1 + widthOf(word) <= width)
+      lines[lines.length - 1] = `${last} ${word}`
+    else lines.push(word)
+  }
+  return lines
+}
+
+/** Labels and what they say, in two columns. */
+function facts(pairs: readonly (readonly [string, string])[], { paint }: FrameOptions): readonly string[] {
+  const label = Math.max(...pairs.map(([name]) => widthOf(name)), 12)
+  return pairs.map(([name, value]) => ` ${paint('dim', pad(name, label))}  ${escapeControls(value)}`)
+}
+
 function masterAddress(state: DashState, id: string | null): string | null {
   return state.data?.nodes?.find(({ node }) => node.id === id)?.node.address ?? null
 }
@@ -616,7 +774,7 @@ function helpLines(state: DashState): readonly string[] {
     '   Enter                            look into it',
     '   Esc q                            back; from the first screen: quit',
     '   /                                filter; /!text keeps the others',
-    '   c w                              cluster nodes, servers',
+    '   c w e H                          cluster nodes, servers, periodic tasks, health',
     '   y                                the command that shows the same, to the clipboard',
     '   Ctrl-L  Ctrl-C                   draw and read anew, quit',
     ' Queues',
@@ -669,7 +827,7 @@ function table<Row>(
       widthOf(column.title),
       column.draw
         ? (column.min ?? 0)
-        : Math.max(...rows.map((row) => widthOf(escapeControls(column.text(row))))),
+        : rows.reduce((most, row) => Math.max(most, widthOf(textOf(column, row))), 0),
     )
     const most = Math.min(natural, column.most ?? natural)
     return { column, most: Math.max(most, widthOf(column.title)), min: Math.min(column.min ?? most, most) }
@@ -690,8 +848,8 @@ function table<Row>(
     spare -= extra
     return min + extra
   })
-  const cell = (text: string, at: number) => {
-    const cut = clip(text, widths[at]!)
+  const cell = (text: string, at: number, suffix = '') => {
+    const cut = clip(text, widths[at]! - widthOf(suffix)) + suffix
     const blank = ' '.repeat(Math.max(0, widths[at]! - widthOf(cut)))
     return kept[at]!.column.right ? blank + cut : cut + blank
   }
@@ -702,7 +860,7 @@ function table<Row>(
       const chosen = view.from + at === view.selected
       const cells = kept.map(({ column }, n) => {
         if (column.draw) return column.draw(row, widths[n]!)
-        const text = cell(escapeControls(column.text(row)), n)
+        const text = cell(escapeControls(column.text(row)), n, column.suffix?.(row))
         const tone = chosen ? null : (column.tone?.(row) ?? null)
         return tone === null ? text : paint(tone, text)
       })
@@ -712,8 +870,13 @@ function table<Row>(
   ]
 }
 
+const textOf = <Row>(column: Column<Row>, row: Row) =>
+  escapeControls(column.text(row)) + (column.suffix?.(row) ?? '')
+
 const STYLE = /\u001b\[[0-9;]*m/g
-const widthOf = (text: string) => stringWidth(text)
+const PLAIN = /^[\u0020-\u007e]*$/
+/** Most of what is measured is plain, and there may be thousands of rows. */
+const widthOf = (text: string) => (PLAIN.test(text) ? text.length : stringWidth(text))
 const pad = (text: string, width: number) => text + ' '.repeat(Math.max(0, width - widthOf(text)))
 
 /** Cuts a line to a width; styles cost nothing and are closed. */

@@ -1,9 +1,13 @@
 import assert from 'node:assert/strict'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import stringWidth from 'string-width'
 import { Client } from '../../src/client/client.js'
 import { Inspector } from '../../src/inspector/inspector.js'
+import { Scheduler } from '../../src/scheduler/scheduler.js'
 import { runCli } from '../support/run-cli.js'
-import { useSharedCluster } from '../support/servers.js'
+import { startServer, useServer, useSharedCluster } from '../support/servers.js'
 import { openTerminal, type Terminal } from '../support/terminal.js'
 import { waitFor } from '../support/wait-for.js'
 
@@ -111,5 +115,84 @@ describe('asynq dash', function () {
     assert.deepEqual([refused.code, refused.stdout], [2, ''])
     assert.match(refused.stderr, /needs a terminal/)
     assert.equal((await runCli(['dash', '--refresh', '10ms', '--once'])).code, 2)
+  })
+
+  it('shows findings of health and periodic tasks, each a key away', async () => {
+    const scheduler = new Scheduler(cluster().redis)
+    scheduler.register('@every 1h', { type: 'reports:nightly', queue: 'webhooks' })
+    await scheduler.start()
+    try {
+      const { see, press } = await open()
+      await see(/WARNING|CRITICAL/)
+      await press('H')
+      await see(/health .* judged[^]*consumers +(webhooks|images)[^]*-> /)
+      await press('e')
+      await see(/>@every 1h +reports:nightly +\d+m[^]*Scheduler/)
+    } finally {
+      await scheduler.stop()
+    }
+  })
+
+  it('writes a line of the audit log for each change, as the command that does the same', async () => {
+    const dir = mkdtempSync(join(tmpdir(), 'asynq-dash-'))
+    try {
+      const { see, press } = await open(['--audit_log', join(dir, 'audit')])
+      await see(/webhooks +0 +30/)
+      await press('p', 'y')
+      await see(/images \(paused\)/)
+      await press('q')
+      await see(/ended with 0/)
+      const lines = readFileSync(join(dir, 'audit'), 'utf8').trim().split('\n')
+      const records = lines.map((line) => JSON.parse(line) as Record<string, unknown>)
+      const short = records.map(({ command, args, affected, exit }) => ({ command, args, affected, exit }))
+      assert.deepEqual(short[0], { command: 'queue pause', args: ['images'], affected: 1, exit: 0 })
+      assert.deepEqual([short.length, short[1]!.command, short[1]!.affected], [2, 'dash', 1])
+    } finally {
+      rmSync(dir, { recursive: true })
+    }
+  })
+
+  it('stops and goes on as a job of the shell, by signal too', async () => {
+    const { see, screen, pid } = await open()
+    await see(/webhooks +0 +30/)
+    process.kill(await pid(), 'SIGTSTP')
+    await waitFor(async () => !(await screen()).join('\n').includes('webhooks'), { what: 'the old screen' })
+    process.kill(await pid(), 'SIGCONT')
+    await see(/webhooks +0 +30/)
+    process.kill(await pid(), 'SIGHUP')
+    await see(/^ended with 0$[^]*^icanon$/m)
+  })
+
+  it('refuses a terminal that cannot be drawn on', async () => {
+    terminal = await openTerminal(['dash'], { env: { ASYNQ_CLUSTER_ADDRS: cluster().addrs, TERM: 'dumb' } })
+    await terminal.see(/cannot be drawn on \(TERM=dumb\)[^]*ended with 2/)
+  })
+})
+
+describe('asynq dash, when servers fail', function () {
+  this.timeout(120_000)
+  const server = useServer()
+  let terminal: Terminal | undefined
+  afterEach(() => terminal?.close())
+
+  it('says that nothing answers while the server is away, and goes on when it is back', async () => {
+    const port = server().port
+    const uri = `127.0.0.1:${port}`
+    const made = await runCli(['task', 'enqueue', '--type_name', 'a:b', '--queue', 'images', '--uri', uri])
+    assert.equal(made.code, 0, made.stderr)
+    terminal = await openTerminal(['dash', '--refresh', '1s', '--uri', uri])
+    await terminal.see(/images +1 +0 +1 /)
+    await server().stop()
+    await terminal.see(/NO ANSWER, read .* ago[^]*images/)
+    const again = await startServer({ port })
+    try {
+      await waitFor(async () => !(await terminal!.screen()).join('\n').includes('NO ANSWER'), {
+        what: 'an answer',
+        timeoutMs: 30_000,
+      })
+      await terminal.see(/0 queues|no queues/)
+    } finally {
+      await again.stop()
+    }
   })
 })

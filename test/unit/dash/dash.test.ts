@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import stringWidth from 'string-width'
 import {
   commandFor,
+  commandOfAction,
   initialState,
   screenOf,
   step,
@@ -9,6 +10,7 @@ import {
   type Effect,
 } from '../../../src/dash/state.js'
 import type { DashData, DashQueue } from '../../../src/dash/types.js'
+import type { HealthReport } from '../../../src/health/evaluate.js'
 import type { TaskInfo } from '../../../src/inspector/inspector.js'
 import { renderDash, spark, type FrameOptions } from '../../../src/render/dash-frame.js'
 import type { TaskState } from '../../../src/wire/state.js'
@@ -47,6 +49,7 @@ function queue(
     slot: 9450,
     master: '127.0.0.1:7001',
     problem: null,
+    answered: true,
     inRate: null,
     outRate: null,
     throughput: [],
@@ -80,10 +83,31 @@ const data = (more: Partial<DashData> = {}): DashData => ({
   ],
   nodes: null,
   servers: [],
+  entries: null,
+  health: null,
   tasks: null,
   task: null,
   ...more,
 })
+
+const report = (status: 'critical'): HealthReport => {
+  const check = {
+    subject: 'webhooks',
+    status,
+    summary: 'webhooks 2h',
+    value: 7_200_000,
+    warn: null,
+    crit: null,
+    remedy: 'start more workers',
+  }
+  const fine = { stage: 'connect', status: 'ok', summary: '6 nodes', unit: 'ms', checks: [], ms: 1 } as const
+  return {
+    atMs: NOW,
+    status,
+    stages: [fine, { ...fine, stage: 'queue-latency', status, checks: [check] }],
+    counts: { ok: 1, unknown: 0, warning: 0, critical: 1, off: 0 },
+  }
+}
 
 const start = (readOnly = false) => {
   const state = initialState({ view: 'queues', readOnly, pageSize: 10 })
@@ -270,6 +294,95 @@ describe('the dashboard', () => {
     assert.equal(spark([0, 5, 10], 10), '▁▅█')
     assert.equal(spark([0, 0], 10), '▁▁')
     assert.equal(spark([1, 2, 3, 4], 2), '▆█')
+  })
+
+  it('keeps the place when the chosen row is gone', () => {
+    const { state } = press(start(), 'j')
+    const without = data({ queues: [queue('images', { pending: 5 }), queue('webhooks', { retry: 50 })] })
+    const { state: next } = step(state, { kind: 'data', data: without })
+    assert.equal((screenOf(next) as { selected: string }).selected, 'webhooks')
+  })
+
+  it('says that nothing answers until something does, whatever keys are pressed', () => {
+    const failed = step(start(), { kind: 'failed', message: 'connection refused' }).state
+    const { state } = press(failed, 'j')
+    const lines = frame(state, { width: 40, nowMs: NOW + 5000 })
+    assert.match(lines[0]!, /NO ANSWER/)
+    assert.match(lines.at(-2)!, /connection refused/)
+    const back = step(state, { kind: 'data', data: data() }).state
+    assert.doesNotMatch(frame(back).join('\n'), /NO ANSWER|refused/)
+  })
+
+  it('leaves out whole parts of the head and of the keys, the alarming ones last', () => {
+    const paused = queue('images', { pending: 5 })
+    const queues = [{ ...paused, info: { ...paused.info, paused: true } }]
+    const { state } = step(start(), { kind: 'data', data: data({ queues, health: report('critical') }) })
+    const lines = frame(state, { width: 60 })
+    assert.match(lines[0]!, /^ asynq · 127.0.0.1:7000 \(cluster\) · CRITICAL 1 · 1 paused$/)
+    assert.match(lines.at(-1)!, /^ enter tasks .*\? help {2}q quit$/)
+  })
+
+  it('never cuts off that a queue is paused or does not answer', () => {
+    const long = queue('a-name-that-is-longer-than-any-column-could-be', { pending: 5 })
+    const silent = { ...queue('silent', {}), answered: false }
+    const queues = [{ ...long, info: { ...long.info, paused: true } }, silent]
+    const { state } = step(start(), { kind: 'data', data: data({ queues }) })
+    const lines = frame(state, { width: 60 })
+    assert.match(lines[2]!, /a-name.*… \(paused\)/)
+    assert.match(lines[3]!, /silent \(no answer\) +\? +\?/)
+  })
+
+  it('shows findings worst first with what to do, and goes to the queue', () => {
+    const { state, effects } = press(start(), 'H')
+    assert.deepEqual(effects, [{ kind: 'read' }])
+    assert.match(frame(state)[1]!, /judging/)
+    const { state: judged } = step(state, { kind: 'data', data: data({ health: report('critical') }) })
+    const text = frame(judged).join('\n')
+    assert.match(text, />CRITICAL +queue-latency +webhooks 2h[^]*OK +connect[^]*-> start more workers/)
+    assert.deepEqual(screenOf(press(judged, 'enter').state), {
+      view: 'tasks',
+      queue: 'webhooks',
+      state: 'retry',
+      group: null,
+      page: 1,
+      selected: null,
+    })
+    assert.equal(commandFor(judged), 'asynq health')
+  })
+
+  it('shows periodic tasks, the next one first, and how late one is', () => {
+    const entry = (id: string, nextMs: number) => ({
+      entry: {
+        id,
+        spec: '@every 1m',
+        taskType: `${id}:run`,
+        taskPayload: Buffer.from('{"n":1}'),
+        enqueueOptions: ['Queue("low")'],
+        nextEnqueueTimeNs: BigInt(nextMs) * 1_000_000n,
+        prevEnqueueTimeNs: null,
+      },
+      schedulerId: 'host:1:x',
+      expiresAtMs: NOW + 20_000,
+    })
+    const entries = [entry('b', NOW + 90_000), entry('a', NOW - 40_000)]
+    const { state } = step(press(start(), 'e').state, { kind: 'data', data: data({ entries }) })
+    const text = frame(state).join('\n')
+    assert.match(text, />@every 1m +a:run +late 40s[^]* @every 1m +b:run +1m30s[^]*Options +Queue\("low"\)/)
+  })
+
+  it('names the command that does the same as an action', () => {
+    assert.deepEqual(
+      commandOfAction({
+        kind: 'all',
+        verb: 'delete',
+        queue: 'q',
+        state: 'aggregating',
+        group: 'g',
+        count: 3,
+      }),
+      { command: 'task deleteall', args: ['--queue', 'q', '--state', 'aggregating', '--group', 'g'] },
+    )
+    assert.deepEqual(commandOfAction({ kind: 'pause', queue: 'q' }), { command: 'queue pause', args: ['q'] })
   })
 })
 
