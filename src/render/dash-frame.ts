@@ -49,6 +49,8 @@ interface Column<Row> {
   readonly most?: number
   /** The column with the highest one is left out first when the screen is too narrow. */
   readonly rank: number
+  /** Gets what room is left when all others have what they want. */
+  readonly last?: boolean
   readonly tone?: (row: Row) => Tone | null
   /** A cell drawn by itself, already painted, exactly `width` columns wide. */
   readonly draw?: (row: Row, width: number) => string
@@ -156,7 +158,7 @@ function keysOf(view: Screen['view'], { readOnly, data }: DashState): readonly s
         'enter task',
         '←→ state',
         'n/p page',
-        ...write('space mark', 'r run', 'A archive', 'D delete'),
+        ...write('r run', 'A archive', 'D delete', 'space mark'),
         '? help',
         'q back',
       ]
@@ -433,11 +435,11 @@ function taskLines(
         right: true,
         rank: 1,
       },
-      { title: 'LAST ERROR', text: ({ message }) => message.errorMsg, rank: 2, min: 12, most: 50 },
+      { title: 'LAST ERROR', text: ({ message }) => message.errorMsg, rank: 2, min: 24, most: 60 },
     ],
     archived: [
       { title: 'FAILED', text: ({ message }) => ago(message.lastFailedAtSec), rank: 1 },
-      { title: 'LAST ERROR', text: ({ message }) => message.errorMsg, rank: 2, min: 12, most: 50 },
+      { title: 'LAST ERROR', text: ({ message }) => message.errorMsg, rank: 2, min: 24, most: 60 },
     ],
     completed: [
       { title: 'COMPLETED', text: ({ message }) => ago(message.completedAtSec), rank: 1 },
@@ -452,14 +454,15 @@ function taskLines(
   }
   const columns: readonly Column<Task>[] = [
     { title: ' ', text: ({ message }) => (state.marked.has(message.id) ? '*' : ' '), rank: 0 },
-    { title: 'ID', text: ({ message }) => message.id, rank: 0, min: 8, most: 36 },
-    { title: 'TYPE', text: ({ message }) => message.type, rank: 0, min: 8, most: 30 },
+    // Eight characters tell most ids apart; what failed and why needs the room more.
+    { title: 'ID', text: ({ message }) => message.id, rank: 0, min: 8, most: 36, last: true },
+    { title: 'TYPE', text: ({ message }) => message.type, rank: 0, min: 10, most: 30 },
     ...more[screen.state],
     {
       title: 'PAYLOAD',
       text: ({ message }) => payloadText(message.payload, false).replaceAll('\n', ' '),
       rank: 3,
-      min: 10,
+      min: 16,
       most: 200,
     },
   ]
@@ -843,11 +846,15 @@ function table<Row>(
     kept = kept.filter((_, at) => at !== drop)
   }
   let spare = Math.max(0, room - least(kept))
-  const widths = kept.map(({ min, most }) => {
-    const extra = Math.min(spare, most - min)
-    spare -= extra
-    return min + extra
-  })
+  const widths = kept.map(({ min }) => min)
+  for (const last of [false, true]) {
+    for (const [at, { column, min, most }] of kept.entries()) {
+      if ((column.last ?? false) !== last) continue
+      const extra = Math.min(spare, most - min)
+      spare -= extra
+      widths[at] = min + extra
+    }
+  }
   const cell = (text: string, at: number, suffix = '') => {
     const cut = clip(text, widths[at]! - widthOf(suffix)) + suffix
     const blank = ' '.repeat(Math.max(0, widths[at]! - widthOf(cut)))

@@ -145,13 +145,27 @@ function foldWords(text: string, width: number | null, indent: number): string {
   if (room < NARROWEST || stringWidth(text) <= room) return text
   const lines: string[] = []
   let line = ''
-  for (const word of text.split(/ +/)) {
+  for (const word of text.split(/ +/).flatMap((long) => cutWord(long, room))) {
     if (line !== '' && stringWidth(`${line} ${word}`) > room) {
       lines.push(line)
       line = word
     } else line = line === '' ? word : `${line} ${word}`
   }
   return [...lines, line].join(`\n${' '.repeat(indent)}`)
+}
+
+/** A word in parts that fit: names of queues may be longer than any line. */
+function cutWord(word: string, room: number): readonly string[] {
+  const parts: string[] = []
+  let part = ''
+  for (const char of word) {
+    if (part !== '' && stringWidth(part + char) > room) {
+      parts.push(part)
+      part = ''
+    }
+    part += char
+  }
+  return [...parts, part]
 }
 
 // ---- monitoring plug-ins

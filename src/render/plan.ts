@@ -184,26 +184,8 @@ export function renderPlanText(file: PlanFile, { width, bold }: PlanTextOptions)
     lines.push(planTotals(file), '')
     const steps = planSteps(file.moves)
     const most = width === null ? Infinity : 40
-    const table = align(
-      [
-        ['STEP', 'SLOT', 'FROM', 'TO', 'KEYS', 'BYTES', 'ABOUT', 'WHY', 'QUEUES'],
-        ...steps
-          .slice(0, most)
-          .map(({ seq, first, last, move, estimateMs }) => [
-            String(seq),
-            first === last ? String(first) : `${first}-${last}`,
-            address(move.from),
-            address(move.to),
-            String(move.keys),
-            sizeText(move.bytes),
-            formatDuration(estimateMs),
-            move.why,
-            move.queues.map(({ queue }) => escapeControls(queue)).join(' ') || '-',
-          ]),
-      ],
-      [0, 4, 5, 6],
-    )
-    lines.push(bold(table[0]!), ...table.slice(1).map((line) => cut(line, width)))
+    const table = stepTable(steps.slice(0, most), address, width)
+    lines.push(bold(table[0]!), ...table.slice(1))
     if (steps.length > most) lines.push(`... and ${steps.length - most} more steps`)
   }
   lines.push('')
@@ -213,6 +195,50 @@ export function renderPlanText(file: PlanFile, { width, bold }: PlanTextOptions)
     lines.push(`unmet (${unmet.code}): ${subject(unmet, address)}${escapeControls(unmet.detail)}`)
   if (file.unmet.length === 0) lines.push('unmet: nothing')
   return `${lines.join('\n')}\n`
+}
+
+/** What a narrow terminal does without, the first of them first. */
+const SPARED = ['WHY', 'ABOUT', 'BYTES', 'FROM']
+/** Columns that the queues of a step need at least. */
+const QUEUES_WIDTH = 12
+
+/** Steps with as many columns as leave room for the queues; the header first. */
+function stepTable(
+  steps: readonly PlanStep[],
+  address: (id: string) => string,
+  width: number | null,
+): readonly string[] {
+  const columns: readonly (readonly [string, (step: PlanStep) => string])[] = [
+    ['STEP', ({ seq }) => String(seq)],
+    ['SLOT', ({ first, last }) => (first === last ? String(first) : `${first}-${last}`)],
+    ['FROM', ({ move }) => address(move.from)],
+    ['TO', ({ move }) => address(move.to)],
+    ['KEYS', ({ move }) => String(move.keys)],
+    ['BYTES', ({ move }) => sizeText(move.bytes)],
+    ['ABOUT', ({ estimateMs }) => formatDuration(estimateMs)],
+    ['WHY', ({ move }) => move.why],
+  ]
+  const right = new Set(['STEP', 'KEYS', 'BYTES', 'ABOUT'])
+  const tableOf = (spared: number) => {
+    const kept = columns.filter(([title]) => !SPARED.slice(0, spared).includes(title))
+    return align(
+      [kept.map(([title]) => title), ...steps.map((step) => kept.map(([, text]) => text(step)))],
+      kept.flatMap(([title], at) => (right.has(title) ? [at] : [])),
+    )
+  }
+  let spared = 0
+  let table = tableOf(0)
+  const widest = () => Math.max(...table.map((line) => stringWidth(line)))
+  while (width !== null && widest() + 2 + QUEUES_WIDTH > width && spared < SPARED.length)
+    table = tableOf(++spared)
+  const column = widest()
+  const queues = steps.map(
+    ({ move }) => move.queues.map(({ queue }) => escapeControls(queue)).join(' ') || '-',
+  )
+  return ['QUEUES', ...queues].map((text, at) => {
+    const line = table[at]!
+    return cut(`${line}${' '.repeat(column - stringWidth(line))}  ${text}`, width)
+  })
 }
 
 function subject(
