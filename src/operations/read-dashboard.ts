@@ -20,6 +20,11 @@ import { placeQueue } from './list-queues.js'
 const HISTORY = 30
 /** Health is judged so often while another screen is shown: it costs several round trips a node. */
 const HEALTH_EVERY_MS = 30_000
+/** And so often at most on its own screen; less often where it takes long, so that it takes a tenth of the time. */
+const HEALTH_AT_MOST_EVERY_MS = 3_000
+const HEALTH_PART = 10
+/** Queues of one round trip: bounds what thousands of them take in memory and how long keys wait. */
+const BATCH = 500
 
 interface Sample {
   readonly atMs: number
@@ -49,6 +54,8 @@ export class DashboardReader {
   #entries: readonly LiveSchedulerEntry[] | null = null
   #health: HealthReport | null = null
   #judging: Promise<void> | null = null
+  /** What the last look at the health took, in ms. */
+  #judgedInMs = 0
 
   /** @param options.rules what health is judged by. */
   constructor(redis: Redis, options: { readonly rules?: Rules; readonly clock?: Clock } = {}) {
@@ -60,14 +67,13 @@ export class DashboardReader {
   }
 
   /**
-   * Three round trips a master, whatever the number of queues, and one or two more for the tasks of a screen. Health is
-   * judged beside it, and waited for on its own screen alone. A master that does not answer costs its own queues only.
+   * Three round trips a master for each 500 queues, and one or two more for the tasks of a screen. Health is judged after
+   * it, now and then, and waited for on its own screen alone. A master that does not answer costs its own queues only.
    * @throws {AsynqError} nothing could be read.
    */
   async read(screen: Screen, pageSize: number): Promise<DashData> {
     const inspector = this.#inspector
     const isCluster = this.#redis.mode === 'cluster'
-    const judged = this.#judge(screen.view === 'health')
     const [queues, servers, entries, nodes, tasks, task] = await Promise.all([
       this.#queues(),
       inspector.servers().catch(ifUnavailable(this.#servers)),
@@ -83,8 +89,12 @@ export class DashboardReader {
           })
         : null,
       screen.view === 'task' ? this.#task(screen.queue, screen.id) : null,
-      judged,
+      screen.view === 'health'
+        ? this.#judge(Math.max(HEALTH_AT_MOST_EVERY_MS, HEALTH_PART * this.#judgedInMs))
+        : null,
     ])
+    // Behind the rest: with thousands of queues both at once would be felt.
+    if (screen.view !== 'health') this.#judge(HEALTH_EVERY_MS).catch(() => undefined)
     this.#servers = servers
     this.#entries = entries
     return {
@@ -217,7 +227,7 @@ export class DashboardReader {
     const failures: UnavailableError[] = []
     const infos = await Promise.all(
       [...byMaster.values()].map((those) =>
-        this.#inspector.queueInfos(those).catch((error: unknown) => {
+        this.#batches(those).catch((error: unknown) => {
           if (!(error instanceof UnavailableError)) throw error
           failures.push(error)
           return []
@@ -228,20 +238,26 @@ export class DashboardReader {
     return new Map(infos.flat().map((info) => [info.queue, info]))
   }
 
-  /** Looks at the health when the last look is old; `now`: at once, and waits for it. */
-  async #judge(now: boolean): Promise<void> {
-    const isOld = this.#health === null || this.#clock.nowMs() - this.#health.atMs >= HEALTH_EVERY_MS
-    if (now || isOld) {
-      this.#judging ??= observe(this.#redis, { clock: this.#clock })
-        .then((observation) => {
-          this.#health = evaluate(observation, this.#rules)
-        })
-        .finally(() => {
-          this.#judging = null
-        })
-    }
-    if (now) await this.#judging
-    else void this.#judging?.catch(() => undefined)
+  async #batches(names: readonly string[]): Promise<readonly QueueInfo[]> {
+    const infos: QueueInfo[] = []
+    for (let at = 0; at < names.length; at += BATCH)
+      infos.push(...(await this.#inspector.queueInfos(names.slice(at, at + BATCH))))
+    return infos
+  }
+
+  /** Looks at the health when the last look is older than `maxAgeMs`. */
+  async #judge(maxAgeMs: number): Promise<void> {
+    if (this.#health !== null && this.#clock.nowMs() - this.#health.atMs < maxAgeMs) return
+    const started = performance.now()
+    this.#judging ??= observe(this.#redis, { clock: this.#clock })
+      .then((observation) => {
+        this.#health = evaluate(observation, this.#rules)
+        this.#judgedInMs = performance.now() - started
+      })
+      .finally(() => {
+        this.#judging = null
+      })
+    await this.#judging
   }
 
   async #task(queue: string, id: string) {

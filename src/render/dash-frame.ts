@@ -825,13 +825,9 @@ function table<Row>(
   if (rows.length === 0 || view.room < 2) return []
   const shown = rows.slice(view.from, view.from + view.room - 1)
   // Widths are taken from all rows that could be scrolled to, so that columns stand still.
-  const sized = columns.map((column) => {
-    const natural = Math.max(
-      widthOf(column.title),
-      column.draw
-        ? (column.min ?? 0)
-        : rows.reduce((most, row) => Math.max(most, widthOf(textOf(column, row))), 0),
-    )
+  const naturals = naturalWidths(columns, rows)
+  const sized = columns.map((column, at) => {
+    const natural = naturals[at]!
     const most = Math.min(natural, column.most ?? natural)
     return { column, most: Math.max(most, widthOf(column.title)), min: Math.min(column.min ?? most, most) }
   })
@@ -875,6 +871,27 @@ function table<Row>(
       return chosen ? `>${paint('inverse', line)}` : ` ${line}`
     }),
   ]
+}
+
+interface Measured {
+  readonly titles: string
+  readonly widths: readonly number[]
+}
+/** Of rows that were measured before: a key moves the selection alone, and there may be thousands of rows. */
+const measured = new WeakMap<readonly unknown[], Measured>()
+
+function naturalWidths<Row>(columns: readonly Column<Row>[], rows: readonly Row[]): readonly number[] {
+  const titles = columns.map(({ title }) => title).join()
+  const known = measured.get(rows)
+  if (known?.titles === titles) return known.widths
+  const widths = columns.map((column) =>
+    rows.reduce(
+      (most, row) => Math.max(most, column.draw ? (column.min ?? 0) : widthOf(textOf(column, row))),
+      widthOf(column.title),
+    ),
+  )
+  measured.set(rows, { titles, widths })
+  return widths
 }
 
 const textOf = <Row>(column: Column<Row>, row: Row) =>
