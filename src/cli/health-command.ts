@@ -16,6 +16,7 @@ import {
 } from '../render/health.js'
 import { parsePositiveDuration } from '../units.js'
 import { BaseCommand } from './base-command.js'
+import { describeTarget } from './connection-options.js'
 import { EXIT, MONITORING_EXIT } from './exit-codes.js'
 import { OutFile } from './out-file.js'
 import { readRulesFile } from './rules-file.js'
@@ -108,6 +109,7 @@ export abstract class HealthCommand extends BaseCommand {
         growthMs: intervalMs,
         maxMs,
         mode: connection.target.kind === 'socket' ? 'single' : connection.target.kind,
+        target: describeTarget(connection.target),
       })
     let interrupted = false
     let report: HealthReport
