@@ -142,7 +142,9 @@ function judge(
   rules: Rules,
   { mute, explained }: { readonly mute: boolean; readonly explained: boolean },
 ): StageResult {
-  if (measured.missing?.failure.kind === 'absent') return offResult(stage, measured.missing.failure.why)
+  const missing = measured.missing?.failure.kind === 'absent' ? undefined : measured.missing
+  if (measured.missing && !missing && measured.checks.length === 0)
+    return offResult(stage, measured.missing.failure.why)
   const checks = measured.checks.map(({ subject, value, summary, remedy, forced, warnOnly }): Check => {
     const { warn, crit } = boundsFor(rules, stage, stage.scope === 'queue' ? subject : null)
     const status =
@@ -170,8 +172,8 @@ function judge(
       unread: null,
     }
   })
-  if (measured.missing) {
-    const { failure, what } = measured.missing
+  if (missing) {
+    const { failure, what } = missing
     const { warn, crit } = boundsFor(rules, stage, null)
     const { kind, why } = failure
     const unread = kind === 'late' ? why : `could not be read: ${why}`

@@ -37,11 +37,14 @@ function perNode<Part>(
   }
 }
 
-export function measureConnect({ nodes }: Observation): Measured {
+export function measureConnect({ nodes, atMs }: Observation): Measured {
   const times = nodes.flatMap(({ roundTripMs }) => roundTripMs ?? [])
-  const slowest = times.length > 0 ? `slowest ${formatDuration(Math.max(...times))}` : 'answered then'
+  const how =
+    times.length > 0
+      ? `, slowest ${formatDuration(Math.max(...times))}`
+      : ` answered at ${new Date(atMs).toISOString()}`
   return {
-    fine: `${nodes.length} of ${plural(nodes.length, 'node')}, ${slowest}`,
+    fine: `${nodes.length} of ${plural(nodes.length, 'node')}${how}`,
     checks: nodes.map(({ address, failure, roundTripMs, role }) => {
       if (!failure)
         return {

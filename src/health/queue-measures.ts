@@ -20,7 +20,7 @@ function perQueue<Part>(
     if (known.ok) checks.push(measure(queue.queue, known.value))
     else failed.push(known)
   }
-  const [failure] = failed
+  const failure = failed.find(({ kind }) => kind !== 'absent') ?? failed[0]
   return {
     checks,
     fine: queues.length === 0 ? 'no queues' : fine(checks),

@@ -768,6 +768,88 @@ describe('health within a bound', () => {
   })
 })
 
+describe('health of a snapshot', () => {
+  const cluster = useSharedCluster()
+  let dir: string
+  before(() => (dir = mkdtempSync(join(tmpdir(), 'asynq-health-'))))
+  after(() => rmSync(dir, { recursive: true, force: true }))
+
+  interface Stored {
+    readonly nodes: { id: string; address: string; role: string; answered: boolean; maxMemoryBytes: number }[]
+    openSlots: object[]
+    readonly queues: { queue: string; archived: number }[]
+  }
+
+  /** Takes a snapshot, has it changed, and judges it with no server at hand. */
+  async function judge(change: (snapshot: Stored) => void, ...args: string[]): Promise<HealthDocument> {
+    const file = join(dir, 'snapshot.json')
+    const taken = await runCli(['cluster', 'snapshot', '--out', file, '--cluster_addrs', cluster().addrs])
+    assert.equal(taken.code, 0, taken.stderr)
+    const snapshot = JSON.parse(readFileSync(file, 'utf8')) as Stored
+    change(snapshot)
+    writeFileSync(file, JSON.stringify(snapshot))
+    return documentOf(await runCli(['health', '--snapshot', file, '--json', ...args]))
+  }
+  const statuses = ({ stages }: HealthDocument) =>
+    Object.fromEntries(stages.map(({ stage, status }) => [stage, status]))
+
+  beforeEach(async () => {
+    const { redis } = cluster()
+    await redis.send({ key: keys.QUEUES_KEY, args: ['SADD', keys.QUEUES_KEY, 'images', 'quiet'] })
+    await redis.send({ key: keys.pausedKey('quiet'), args: ['SET', keys.pausedKey('quiet'), 1] })
+  })
+
+  it('judges what it holds, and says of the rest that it does not', async () => {
+    const document = await judge(() => undefined, '--expect-queues', 'images,gone')
+    assert.equal(document.exit, 2)
+    const found = statuses(document)
+    for (const stage of ['connect', 'coverage', 'masters', 'replicas', 'replica-lag', 'open-slots', 'epochs'])
+      assert.equal(found[stage], 'ok', stage)
+    assert.deepEqual([found['paused'], found['queue-names']], ['warning', 'critical'])
+    const off = document.stages.filter(({ summary }) => summary === 'a snapshot does not tell')
+    assert.deepEqual(
+      off.map(({ stage }) => stage),
+      [
+        ...['cluster-state', 'agreement', 'eviction', 'clock', 'queue-latency', 'error-rate', 'stuck-active'],
+        ...['orphans', 'consumers', 'schedulers', 'cron-duplicates'],
+      ],
+    )
+    const retry = await judge(() => undefined, 'queue-retry', '--crit', '0', '--queue', 'images')
+    assert.equal(retry.exit, 0)
+  })
+
+  it('shows the faults of then', async () => {
+    const document = await judge((snapshot) => {
+      const [master, other] = snapshot.nodes.filter(({ role }) => role === 'master')
+      const replica = snapshot.nodes.find(({ role }) => role === 'replica')!
+      replica.answered = false
+      other!.maxMemoryBytes = 1
+      snapshot.openSlots = [{ slot: 9, node: master!.id, state: 'migrating', peer: other!.id }]
+      snapshot.queues.find(({ queue }) => queue === 'images')!.archived = 9500
+    })
+    const found = statuses(document)
+    assert.deepEqual(
+      ['connect', 'replicas', 'open-slots', 'memory', 'queue-archived'].map((stage) => found[stage]),
+      ['critical', 'warning', 'warning', 'critical', 'warning'],
+    )
+  })
+
+  it('refuses what takes a server', async () => {
+    const file = join(dir, 'none.json')
+    for (const [pattern, ...args] of [
+      [/no file/],
+      [/--wait needs a server/, '--wait', '1s'],
+      [/--exact needs a server/, '--exact'],
+    ] as const) {
+      const result = await runCli(['health', '--snapshot', file, ...args])
+      assert.equal(result.code, 3)
+      assert.match(result.stderr, pattern)
+    }
+    const nothing = await judge(() => undefined, 'consumers')
+    assert.deepEqual([nothing.exit, nothing.status], [3, 'unknown'])
+  })
+})
+
 describe('health of replicas outside a cluster', () => {
   const master = useServer({ args: ['--repl-ping-replica-period', '1'] })
   const replica = useServer()
