@@ -208,7 +208,7 @@ class Reader {
 async function readReshardPlan(reader: Reader): Promise<string | null> {
   const reply = await reader.one(read(['GET', RESHARD_LOCK_KEY]))
   if (!reply.ok || !Buffer.isBuffer(reply.value)) return null
-  const [, plan] = /"plan":"([\w-]+)"/.exec(reply.value.toString()) ?? []
+  const [, plan] = /"plan":"([\w.-]+)"/.exec(reply.value.toString()) ?? []
   return plan ?? 'unknown'
 }
 

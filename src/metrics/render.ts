@@ -16,6 +16,8 @@ import { SLOT_COUNT } from '../topology/types.js'
 export interface Scrape {
   readonly observation: Observation
   readonly report: HealthReport
+  /** The reshard that is under way, and the part of it that is done, from 0 to 1; null when none is known. */
+  readonly reshard: { readonly plan: string; readonly ratio: number } | null
   readonly tookMs: number
   /** Scrapes so far in which a node gave no answer, by its address. */
   readonly errors: ReadonlyMap<string, number>
@@ -139,6 +141,12 @@ export async function renderMetrics(scrape: Scrape, options: MetricsOptions): Pr
     slots.set({ state: 'covered' }, SLOT_COUNT - gaps)
     slots.set({ state: 'uncovered' }, gaps)
     slots.set({ state: 'open' }, new Set(open.map(({ slot }) => slot)).size)
+  }
+  if (scrape.reshard) {
+    const { plan, ratio } = scrape.reshard
+    gauge('asynq_reshard_progress_ratio', 'How far the reshard under way has come, from 0 to 1.', [
+      'plan',
+    ]).set({ plan }, ratio)
   }
   const up = gauge('asynq_cluster_node_up', 'Whether each node answered this scrape: 1 or 0.', [
     'node',
