@@ -40,6 +40,17 @@ interface Output {
 /** What `health` and `cluster check` share: everything but the stages they offer. */
 export abstract class HealthCommand extends BaseCommand {
   static override impact = 'read' as const
+  static override columns = [
+    'stage',
+    'status',
+    'summary',
+    'subject',
+    'value',
+    'unit',
+    'warn',
+    'crit',
+    'remedy',
+  ]
   static override monitoring = true
 
   static healthFlags = {
@@ -213,8 +224,7 @@ export abstract class HealthCommand extends BaseCommand {
     if (toStdout.some(({ format }) => format === 'github')) this.#summarise(report)
     if (toStdout.length > 0) return
     const format = this.format()
-    if (this.json && format !== 'jsonl') this.printDocument(healthDocument(report, exit))
-    else if (this.plain) this.print(renderHealth(report, 'table', onScreen))
+    if (this.plain) this.print(renderHealth(report, 'table', onScreen))
     else if (format === 'wide') this.print(renderHealth(report, 'wide', onScreen))
     else await this.printListing(this.#listing(report, exit))
   }
