@@ -19,7 +19,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   dev: ['redis', 'topology', 'wire'],
 }
 /** Modules without a folder that everything may use. */
-const ALL = ['errors', 'clock', 'glob', 'units']
+const ALL = ['errors', 'clock', 'glob', 'nearest', 'units']
 const FACES = Object.keys(MAY_IMPORT)
 const UPPER: Readonly<Record<string, readonly string[]>> = {
   reshard: FACES,

@@ -13,6 +13,7 @@ export default class GroupLs extends BaseCommand {
     "<%= config.bin %> group ls -q '*' -o wide --sort -size",
   ]
   static override impact = 'read' as const
+  static override columns = ['group', 'size', 'queue', 'oldest']
   static override watchable = true
   static override flags = {
     queue: Flags.string({

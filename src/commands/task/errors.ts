@@ -17,6 +17,7 @@ export default class TaskErrors extends BaseCommand {
     "<%= config.bin %> task errors -q '*' -s archived --by type --time relative",
   ]
   static override impact = 'read' as const
+  static override columns = ['count', 'queue', 'type', 'state', 'error', 'first', 'last', 'sampleId']
   static override watchable = true
   protected override oneShot = false
   static override flags = {

@@ -1,6 +1,6 @@
 import { Flags } from '@oclif/core'
 import { BaseCommand } from '../../cli/base-command.js'
-import { taskListing, workerFinder } from '../../cli/task-listing.js'
+import { TASK_COLUMNS, taskListing, workerFinder } from '../../cli/task-listing.js'
 import { goCompat } from '../../cli/connection-options.js'
 import { Inspector, type TaskInfo } from '../../inspector/inspector.js'
 import { assertGroup, parseStates, taskSources, type TaskSource } from '../../operations/task-sources.js'
@@ -42,6 +42,7 @@ export default class TaskLs extends BaseCommand {
     '<%= config.bin %> task ls -q images -s aggregating -g thumbs --page 2 --size 50',
   ]
   static override impact = 'read' as const
+  static override columns = TASK_COLUMNS
   static override watchable = true
   protected override oneShot = false
   static override flags = {
