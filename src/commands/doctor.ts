@@ -184,12 +184,8 @@ export default class Doctor extends BaseCommand {
       { key: 'severity', title: 'Severity', value: ({ severity }) => severity },
       { key: 'count', title: 'Count', value: ({ count }) => count },
       { key: 'bytes', title: 'Bytes', value: ({ bytes }) => bytes },
-      ...(fixing
-        ? ([
-            { key: 'fixed', title: 'Fixed', value: ({ fixed }) => fixed },
-            { key: 'failed', title: 'Failed', value: ({ failed }) => failed },
-          ] satisfies Column<Finding>[])
-        : []),
+      { key: 'fixed', title: 'Fixed', value: ({ fixed }) => fixed, wide: !fixing },
+      { key: 'failed', title: 'Failed', value: ({ failed }) => failed, wide: !fixing },
       { key: 'meaning', title: 'Meaning', value: ({ code }) => FINDING_KINDS[code].meaning, wide: true },
       { key: 'repair', title: 'Repair', value: ({ code }) => FINDING_KINDS[code].repair, wide: true },
       { key: 'example', title: 'Example', value: ({ samples }) => samples[0]?.key ?? null, wide: true },

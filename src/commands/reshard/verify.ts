@@ -10,6 +10,16 @@ export default class ReshardVerify extends ReshardCommand {
     'Each slot must belong to its new node in the eyes of every node, no other node may hold keys of it, and no slot may be open. Keys before and after the move come from the journal, where the plan was applied from here. Exit 6 when something is not as planned.'
   static override examples = ['<%= config.bin %> reshard verify plan.json']
   static override impact = 'read' as const
+  static override columns = [
+    'slot',
+    'expected',
+    'ok',
+    'keysBefore',
+    'keysAfter',
+    'keysNow',
+    'strayKeys',
+    'otherwise',
+  ]
   static override args = {
     plan: Args.string({ required: true, description: 'plan file, or id of a plan applied from here' }),
   }
