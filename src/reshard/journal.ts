@@ -197,6 +197,13 @@ export class Journal {
     return paused
   }
 
+  /** How a move in hand was begun; null before it was. */
+  method(seq: number): 'atomic' | 'classic' | null {
+    const mine = this.#lines.filter((line) => line.seq === seq)
+    const ended = mine.findLastIndex(({ phase }) => FINAL_PHASES.has(phase))
+    return mine.slice(ended + 1).findLast(({ method }) => method !== undefined)?.method ?? null
+  }
+
   holder(): Holder | null {
     try {
       return JSON.parse(readFileSync(join(this.dir, 'lock'), 'utf8')) as Holder

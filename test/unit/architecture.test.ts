@@ -22,7 +22,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 const ALL = ['errors', 'clock', 'glob', 'nearest', 'units']
 const FACES = Object.keys(MAY_IMPORT)
 const UPPER: Readonly<Record<string, readonly string[]>> = {
-  reshard: FACES,
+  reshard: [...FACES, 'doctor'],
   health: FACES,
   doctor: FACES,
   operations: [...FACES, 'reshard', 'health', 'doctor'],
@@ -37,6 +37,7 @@ const EXCEPTIONS = [
   'operations/where.ts imports render/payload.ts',
   'reshard/apply.ts imports operations/list-queues.ts',
   'reshard/fix.ts imports operations/list-queues.ts',
+  'reshard/verify.ts imports operations/list-queues.ts',
 ]
 
 interface Import {
