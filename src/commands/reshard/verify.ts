@@ -24,6 +24,7 @@ export default class ReshardVerify extends ReshardCommand {
     'keysAfter',
     'keysNow',
     'strayKeys',
+    'findings',
     'otherwise',
   ]
   static override args = {
