@@ -227,10 +227,13 @@ function findColumn<Row>(listing: Listing<Row>, key: string): Column<Row> {
   const names = new Map(
     listing.columns.flatMap(({ key: name, unit }) => [
       [name.toLowerCase(), name] as const,
-      ...(unit && name.toLowerCase().endsWith(unit) ? [shortened(name, unit)] : []),
+      ...(unit && name.length > unit.length && name.toLowerCase().endsWith(unit)
+        ? [shortened(name, unit)]
+        : []),
     ]),
   )
-  const near = names.get(nearest(wanted, [...names.keys()]) ?? '') ?? null
+  const found = nearest(wanted, [...names.keys()])
+  const near = found === null ? null : names.get(found)!
   throw new UsageError(
     `no column "${key}"; ${near === null ? '' : `did you mean "${near}"? `}there are ${keys.join(', ')}`,
   )
