@@ -45,6 +45,8 @@ export interface CopyContext {
   /** Called after every batch. Throws to stop between two of them. */
   readonly onBatch: (moved: { readonly keys: number; readonly bytes: number }) => void
   readonly onConflict: (conflict: Conflict) => void
+  /** The last attempt ended with `NodesApartError`: begin with one small key, so that the source is not blocked for long. */
+  readonly probe: boolean
   /** Called before containers go over, and before the slot changes hands: waits for the replicas of the target. */
   readonly beforeContainers: () => Promise<void>
 }
@@ -52,6 +54,19 @@ export interface CopyContext {
 /** The target cannot take more: it is out of memory. Its message names the node. */
 export class TargetFullError extends PreconditionError {}
 
+/** The source cannot reach the target: while it tries, it answers nobody. */
+export class NodesApartError extends UnavailableError {
+  /** How long the source was blocked by that. */
+  readonly blockedMs: number
+
+  constructor(message: string, blockedMs: number, cause: Error) {
+    super(message, { cause })
+    this.blockedMs = blockedMs
+  }
+}
+
+/** How long the source may wait for the target's answer to a probe. */
+const PROBE_TIMEOUT_MS = 200
 /** Where the adaptation starts and how far it may go down, keys per batch. */
 const FIRST_BATCH = 100
 const SMALLEST_BATCH = 10
@@ -132,6 +147,7 @@ class SlotCopy {
   }
 
   async run(): Promise<void> {
+    if (this.#context.probe) await this.#probe()
     await this.#moveAll(['task', 'other'])
     await this.#moveAll(['lock'])
     await this.#context.beforeContainers()
@@ -214,10 +230,15 @@ class SlotCopy {
     for (const result of lanes) if (result.status === 'rejected') throw result.reason
   }
 
-  async #migrate(batch: Batch): Promise<void> {
+  /** Where nothing but containers is left there is no key to try with: these go together. */
+  async #probe(): Promise<void> {
+    const key = (await this.#list(FIRST_WINDOW_KEYS)).find(({ kind }) => kind !== 'container')
+    if (key) await this.#migrate({ keys: [key], bytes: 0 }, PROBE_TIMEOUT_MS)
+  }
+
+  async #migrate(batch: Batch, timeoutMs = this.#timeoutMs(batch.bytes)): Promise<void> {
     const { source } = this.#context
     await this.#pace(batch.bytes)
-    const timeoutMs = this.#timeoutMs(batch.bytes)
     const sentAt = performance.now()
     const reply = await this.#run(source, [this.#command(batch.keys, timeoutMs, false)], timeoutMs * 2 + 2000)
     const outcome = reply[0]!
@@ -231,19 +252,19 @@ class SlotCopy {
     }
     this.#batchKeys = SMALLEST_BATCH
     this.#measureAll = true
-    await this.#recover(batch, outcome.error)
+    await this.#recover(batch, outcome.error, tookMs)
   }
 
   /** After an error some keys of the batch may have gone over: those that are left are looked at one by one. */
-  async #recover(batch: Batch, error: Error): Promise<void> {
+  async #recover(batch: Batch, error: Error, tookMs: number): Promise<void> {
     const { source, target } = this.#context
     const { message } = error
     if (message.includes('OOM'))
       throw new TargetFullError(`${target.address} is out of memory: ${message}`, { target: target.id })
-    if (message.startsWith('IOERR') || /CLUSTERDOWN|LOADING|MASTERDOWN|READONLY|TRYAGAIN|MOVED/.test(message))
-      throw new UnavailableError(`${source.address}: MIGRATE to ${target.address}: ${message}`, {
-        cause: error,
-      })
+    const what = `${source.address}: MIGRATE to ${target.address}: ${message}`
+    if (message.startsWith('IOERR')) throw new NodesApartError(what, tookMs, error)
+    if (/CLUSTERDOWN|LOADING|MASTERDOWN|READONLY|TRYAGAIN|MOVED/.test(message))
+      throw new UnavailableError(what, { cause: error })
     if (!message.includes('BUSYKEY')) throw error
     const asked = batch.keys.flatMap((key): Arg[][] => [['ASKING'], ['EXISTS', key.name]])
     const [here, there] = await Promise.all([this.#run(source, asked), this.#run(target, asked)])
@@ -292,7 +313,7 @@ class SlotCopy {
    * short but for big keys, which the target takes long to take in.
    */
   #timeoutMs(bytes: number): number {
-    return Math.round(Math.max(1000, this.#context.bounds().maxStallMs * 4) + bytes / SLOWEST_BYTES_PER_MS)
+    return Math.round(Math.max(1000, this.#context.bounds().maxStallMs * 2) + bytes / SLOWEST_BYTES_PER_MS)
   }
 
   /** Batches grow until one blocks its source for an eighth of what is bearable, and shrink above a half. */
