@@ -73,7 +73,7 @@ const SMALLEST_BATCH = 10
 /** Listed at once: many batches, so that listing costs little; a few at first, so that moving begins. */
 const WINDOW_KEYS = 20_000
 const FIRST_WINDOW_KEYS = 2000
-/** Measured at once, while the page before is under way. */
+/** Measured by one call of a script. */
 const PAGE_KEYS = 1000
 /** Bytes of a key that could not be measured. */
 const ASSUMED_BYTES = 1000
@@ -162,72 +162,57 @@ class SlotCopy {
     }
   }
 
-  /**
-   * Everything of these kinds, window by window; the next one is listed while the present one moves, so it holds keys that
-   * are under way, and what stays behind on purpose.
-   */
+  /** Everything of these kinds. What was refused, or has come meanwhile, is found by looking again. */
   async #moveAll(kinds: readonly KeyKind[]): Promise<void> {
-    let count = FIRST_WINDOW_KEYS
-    let listed = await this.#list(count)
-    for (;;) {
-      const keys = listed.filter(({ kind }) => kinds.includes(kind))
-      if (keys.length === 0) {
-        if (listed.length < count) return
-        count = Math.max(FIRST_WINDOW_KEYS, listed.length * 2)
-        listed = await this.#list(count)
-        continue
-      }
-      const more = listed.length < count ? 0 : listed.length + WINDOW_KEYS
-      const next = more > 0 ? this.#list(more) : null
-      // Awaited below; until then a failure must not count as nobody's.
-      next?.catch(() => undefined)
-      await this.#moveKeys(keys)
-      const underWay = new Set(keys.map(({ name }) => name))
-      // What was under way may have been refused: the last look lists everything again.
-      listed = next ? (await next).filter(({ name }) => !underWay.has(name)) : await this.#list(count)
-      if (next) count = Math.min(more, listed.length)
-    }
+    while (await this.#sweep(kinds)) continue
   }
 
-  /** Two batches under way at once, and the next page being measured. */
-  async #moveKeys(keys: readonly SlotKey[]): Promise<void> {
-    const pages: SlotKey[][] = []
-    for (let at = 0; at < keys.length; at += PAGE_KEYS) pages.push(keys.slice(at, at + PAGE_KEYS))
-    const measured = new Map<number, Promise<readonly number[]>>()
-    const measure = (page: number) => {
-      if (page >= pages.length || measured.has(page)) return
-      const sizes = this.#measure(pages[page]!)
-      // Awaited where the page is used; until then a failure must not count as nobody's.
-      sizes.catch(() => undefined)
-      measured.set(page, sizes)
+  /**
+   * Two batches under way at once, and the next window being listed and measured. That one is listed while keys are under
+   * way, so it holds these too, and what stays behind on purpose.
+   * @returns whether there was anything.
+   */
+  async #sweep(kinds: readonly KeyKind[]): Promise<boolean> {
+    const line = new Batches()
+    let [found, complete] = [false, false]
+    let count = FIRST_WINDOW_KEYS
+    let seen = new Set<SlotKey['name']>()
+    const fill = async (): Promise<void> => {
+      const listed = await this.#list(count)
+      const fresh: SlotKey[] = []
+      let staying = 0
+      for (const key of listed) {
+        if (!kinds.includes(key.kind)) staying++
+        else if (!seen.has(key.name)) fresh.push(key)
+      }
+      seen = new Set(listed.map(({ name }) => name))
+      found ||= fresh.length > 0
+      line.add(fresh, await this.#measure(fresh))
+      complete = listed.length < count
+      const underWay = line.size + 2 * this.#context.bounds().batchKeys
+      count = fresh.length === 0 ? count * 2 : staying + underWay + WINDOW_KEYS
     }
-    const queue = new Batches()
-    let nextPage = 0
-    const refill = async (): Promise<void> => {
-      const page = nextPage++
-      measure(page)
-      measure(page + 1)
-      const sizes = await measured.get(page)!
-      measured.delete(page)
-      queue.add(pages[page]!, sizes)
+    let filling: Promise<void> | null = null
+    const filled = (): Promise<void> => {
+      filling ??= fill().finally(() => (filling = null))
+      // Awaited by the lanes; until then a failure must not count as nobody's.
+      filling.catch(() => undefined)
+      return filling
     }
-    let refilling = Promise.resolve()
     const lane = async () => {
       for (;;) {
         const { batchKeys, batchBytes } = this.#context.bounds()
-        while (queue.size < batchKeys && nextPage < pages.length) {
-          refilling = refilling.then(() =>
-            queue.size < batchKeys && nextPage < pages.length ? refill() : undefined,
-          )
-          await refilling
-        }
-        const batch = queue.take(Math.min(this.#batchKeys, batchKeys), batchBytes)
+        const most = Math.min(this.#batchKeys, batchKeys)
+        while (line.size < most && !complete) await filled()
+        if (line.size < WINDOW_KEYS / 2 && !complete) void filled()
+        const batch = line.take(most, batchBytes)
         if (batch === null) return
         await this.#migrate(batch)
       }
     }
     const lanes = await Promise.allSettled([lane(), lane()])
     for (const result of lanes) if (result.status === 'rejected') throw result.reason
+    return found
   }
 
   /** Where nothing but containers is left there is no key to try with: these go together. */
@@ -345,13 +330,19 @@ class SlotCopy {
    * fifty is looked at, as long as those are small: measuring all costs the source a quarter of what moving them does.
    */
   async #measure(keys: readonly SlotKey[]): Promise<readonly number[]> {
-    const tasks = keys.flatMap(({ kind, name }) => (kind === 'task' ? [name as string] : []))
+    const tasks: string[] = []
+    const others: SlotKey[] = []
+    for (const key of keys) {
+      if (key.kind === 'task') tasks.push(key.name as string)
+      else if (key.kind === 'other') others.push(key)
+    }
     const taskBytes = await this.#measureTasks(tasks)
-    const restBytes = await this.#memory(keys.filter(({ kind }) => kind === 'other'))
+    if (tasks.length === keys.length) return taskBytes
+    const otherBytes = await this.#memory(others)
     let [task, other] = [0, 0]
     return keys.map(({ kind }) => {
       if (kind === 'task') return taskBytes[task++]!
-      return kind === 'other' ? restBytes[other++]! : LOCK_BYTES
+      return kind === 'other' ? otherBytes[other++]! : LOCK_BYTES
     })
   }
 
@@ -363,7 +354,10 @@ class SlotCopy {
         return tasks.map((_, at) => sample[Math.floor(at / SAMPLE_ONE_IN)]!)
       this.#measureAll = true
     }
-    return this.#sizes(tasks)
+    const sizes: number[] = []
+    for (let at = 0; at < tasks.length; at += PAGE_KEYS)
+      sizes.push(...(await this.#sizes(tasks.slice(at, at + PAGE_KEYS))))
+    return sizes
   }
 
   async #sizes(tasks: readonly string[]): Promise<readonly number[]> {
