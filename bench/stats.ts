@@ -101,7 +101,7 @@ try {
         if (!seen) console.log(`${reader} saw ${measure.queues} queues with ${measure.size} tasks`)
         failed ||= !seen
       }
-      failed ||= us.trips > 3 + 2 * Math.ceil(count / 100) || lean.trips > 3
+      failed ||= us.trips > 1 + Math.ceil(count / 500) || lean.trips > us.trips
       failed ||= delayMs > 0 && count >= 1000 && us.ms >= go.ms
     }
   }

@@ -1,6 +1,6 @@
 import { SERVER_TTL_SEC } from '../broker/broker.js'
 import { nowSec, systemClock, type Clock } from '../clock.js'
-import { UnavailableError, type AsynqError } from '../errors.js'
+import { UnavailableError } from '../errors.js'
 import { Inspector, type LiveServer, type QueueInfo } from '../inspector/inspector.js'
 import { decoded, read, texts } from '../inspector/reads.js'
 import { fittingNames } from '../glob.js'
@@ -219,12 +219,9 @@ async function readQueues(
   const readInfos = Promise.all(
     // A node that goes silent takes its own queues with it, no others.
     [...byNode.values()].map(async (queues) => {
-      const result = await inspector.queueInfos(queues, { memory: options.memory ?? false }).then(
-        (value) => ({ ok: true as const, value }),
-        (error: AsynqError) => readFailure(error),
-      )
-      queues.forEach((queue, at) =>
-        infos.set(queue, result.ok ? { ok: true, value: result.value[at]! } : result),
+      const results = await inspector.queueInfosEach(queues, { memory: options.memory ?? false })
+      results.forEach((result, at) =>
+        infos.set(queues[at]!, result instanceof Error ? readFailure(result) : { ok: true, value: result }),
       )
     }),
   )
