@@ -15,6 +15,7 @@ import {
   type Listing,
   type TimeFormat,
 } from '../render/listing.js'
+import type { Redactor } from '../render/redact.js'
 import type { AuditLog } from './audit-log.js'
 import { readConfig, type ConfigFile } from './config-file.js'
 import { activeSettings, assertCluster, readPassword, type ActiveSettings } from './contexts.js'
@@ -133,6 +134,12 @@ export abstract class BaseCommand extends Command {
     return (await this.active()).settings
   }
 
+  /** What masks parts of tasks before they are shown. @throws {UsageError} a path that names no part. */
+  protected async redactor(): Promise<Redactor> {
+    const [{ redact }, { redactor }] = await Promise.all([this.active(), import('../render/redact.js')])
+    return redactor(redact)
+  }
+
   protected async connectionOptions(): Promise<ConnectionOptions> {
     const { clusterOnly } = this.ctor as typeof BaseCommand
     const settings = await this.#withPassword()
@@ -158,7 +165,7 @@ export abstract class BaseCommand extends Command {
   /** Runs `work` with an open connection and closes it whatever happens. */
   protected async withRedis<T>(work: (redis: Redis) => Promise<T>): Promise<T> {
     if (this.#shared) return work(this.#shared)
-    const redis = await this.#open()
+    const redis = await this.openRedis()
     if (this.#frame) {
       this.#shared = redis
       return work(redis)
@@ -430,7 +437,11 @@ export abstract class BaseCommand extends Command {
     })
   }
 
-  async #open(): Promise<Redis> {
+  /**
+   * Opens a connection, which the caller closes: for those that `withRedis` does not suit.
+   * @throws {PreconditionError} it is not the cluster that the context is pinned to.
+   */
+  protected async openRedis(): Promise<Redis> {
     const redis = await this.#connect()
     const { name, context } = await this.active()
     try {

@@ -3,7 +3,7 @@ import { Flags } from '@oclif/core'
 import { UsageError } from '../errors.js'
 import { checkHealth, effectiveStatus, waitUntilHealthy, type FailOn } from '../health/check.js'
 import type { HealthReport, Selection } from '../health/evaluate.js'
-import { NO_RULES, parseOverrides, parseRules, requireStage, type Rules } from '../health/rules.js'
+import { parseOverrides, requireStage, type Rules } from '../health/rules.js'
 import { STAGES, type StageOf, type Status } from '../health/stages.js'
 import {
   HEALTH_FORMATS,
@@ -18,7 +18,7 @@ import { parsePositiveDuration } from '../units.js'
 import { BaseCommand } from './base-command.js'
 import { EXIT, MONITORING_EXIT } from './exit-codes.js'
 import { OutFile } from './out-file.js'
-import { readRulesFile } from './rules-file.js'
+import { readRules } from './rules-file.js'
 
 const EXIT_OF: Readonly<Record<Status, number>> = {
   ok: MONITORING_EXIT.OK,
@@ -96,18 +96,17 @@ export abstract class HealthCommand extends BaseCommand {
       throw new UsageError(`stable: "${stable}" is not a whole number from 1`)
     if (maxMs === 0) throw new UsageError('max-time: must be more than 0')
     const failOn = this.flags['fail-on'] as FailOn
-    const connection = await this.connectionOptions()
-    const { openRedis } = await import('../redis/connect.js')
+    const { target } = await this.connectionOptions()
     const outputs = this.#outputs()
     const check = () =>
-      checkHealth(() => openRedis(connection), {
+      checkHealth(() => this.openRedis(), {
         rules,
         selection,
         queues: (this.flags['queue'] as readonly string[] | undefined) ?? [],
         exact: this.flags['exact'] === true,
         growthMs: intervalMs,
         maxMs,
-        mode: connection.target.kind === 'socket' ? 'single' : connection.target.kind,
+        mode: target.kind === 'socket' ? 'single' : target.kind,
       })
     let interrupted = false
     let report: HealthReport
@@ -157,8 +156,7 @@ export abstract class HealthCommand extends BaseCommand {
   }
 
   async #rules({ only, skip }: Selection): Promise<Rules> {
-    const path = this.flags['rules'] as string | undefined
-    const rules = path === undefined ? NO_RULES : await parseRules(readRulesFile(path), path)
+    const rules = await readRules(this.flags['rules'], await this.active())
     const given = (flag: 'warn' | 'crit') => (this.flags[flag] as readonly string[] | undefined) ?? []
     const stages = [...(only ?? [])].filter((name) => !skip.has(name))
     const expected = (this.flags['expect-queues'] as readonly string[] | undefined) ?? []

@@ -9,6 +9,7 @@ import {
   type LiveSchedulerEntry,
   type LiveServer,
   type QueueInfo,
+  type TaskInfo,
 } from '../inspector/inspector.js'
 import type { Redis } from '../redis/types.js'
 import { TASK_STATES, type TaskState } from '../wire/state.js'
@@ -30,6 +31,13 @@ interface Sample {
   readonly throughput: readonly number[]
 }
 
+/** What must not be shown of tasks and of payloads of periodic tasks. */
+interface Masks {
+  readonly task: (task: TaskInfo) => TaskInfo
+  readonly payload: (payload: Buffer) => Buffer
+}
+const NO_MASKS: Masks = { task: (task) => task, payload: (payload) => payload }
+
 /** What became of a change. */
 export interface ActionResult {
   /** What was done, as a sentence. */
@@ -45,6 +53,7 @@ export class DashboardReader {
   readonly #clock: Clock
   readonly #inspector: Inspector
   readonly #rules: Rules
+  readonly #masks: Masks
   #samples: ReadonlyMap<string, Sample> = new Map()
   #infos: ReadonlyMap<string, QueueInfo> = new Map()
   #servers: readonly LiveServer[] = []
@@ -54,12 +63,16 @@ export class DashboardReader {
   /** What the last look at the health took, in ms. */
   #judgedInMs = 0
 
-  /** @param options.rules what health is judged by. */
-  constructor(redis: Redis, options: { readonly rules?: Rules; readonly clock?: Clock } = {}) {
-    const { rules = NO_RULES, clock = systemClock } = options
+  /** @param options.rules what health is judged by. @param options.masks applied to all that is read. */
+  constructor(
+    redis: Redis,
+    options: { readonly rules?: Rules; readonly masks?: Masks; readonly clock?: Clock } = {},
+  ) {
+    const { rules = NO_RULES, masks = NO_MASKS, clock = systemClock } = options
     this.#redis = redis
     this.#clock = clock
     this.#rules = rules
+    this.#masks = masks
     this.#inspector = new Inspector(redis, clock)
   }
 
@@ -74,9 +87,7 @@ export class DashboardReader {
     const [queues, servers, entries, nodes, tasks, task] = await Promise.all([
       this.#queues(),
       inspector.servers().catch(ifUnavailable(this.#servers)),
-      screen.view === 'cron'
-        ? inspector.schedulerEntries().catch(ifUnavailable(this.#entries))
-        : this.#entries,
+      screen.view === 'cron' ? this.#periodicTasks().catch(ifUnavailable(this.#entries)) : this.#entries,
       isCluster ? this.#redis.topology({ refresh: true }).then(() => listNodes(this.#redis)) : null,
       screen.view === 'tasks'
         ? inspector.list(screen.queue, screen.state, {
@@ -110,7 +121,7 @@ export class DashboardReader {
               group: screen.group,
               page: screen.page,
               total: tasks.total,
-              rows: tasks.tasks,
+              rows: tasks.tasks.map(this.#masks.task),
               undecodable: tasks.undecodable,
             }
           : null,
@@ -235,9 +246,17 @@ export class DashboardReader {
     await this.#judging
   }
 
+  async #periodicTasks(): Promise<readonly LiveSchedulerEntry[]> {
+    const entries = await this.#inspector.schedulerEntries()
+    return entries.map(({ entry, ...rest }) => ({
+      ...rest,
+      entry: { ...entry, taskPayload: this.#masks.payload(entry.taskPayload) },
+    }))
+  }
+
   async #task(queue: string, id: string) {
     try {
-      return await this.#inspector.task(queue, id)
+      return this.#masks.task(await this.#inspector.task(queue, id))
     } catch (error) {
       if (error instanceof NotFoundError) return null
       throw error

@@ -52,11 +52,18 @@ export default class TaskErrors extends BaseCommand {
     const expressions = this.flags['where'] as string[] | undefined
     const where = expressions && parseWhere(expressions)
     const by = this.flags['by'] as Grouping
+    const redact = await this.redactor()
     const { groups, scanned, total } = await this.withRedis(async (redis) => {
       const inspector = new Inspector(redis)
       const sources = await taskSources(inspector, { queues: this.flags['queue'] as string[], states })
       return this.interruptible((signal) =>
-        groupErrors(inspector, sources, { by, where, signal, sample: this.flags['sample'] as number }),
+        groupErrors(inspector, sources, {
+          by,
+          where,
+          mask: redact.error,
+          signal,
+          sample: this.flags['sample'] as number,
+        }),
       )
     })
     await this.printListing<ErrorGroup>({

@@ -5,7 +5,6 @@ import { AsynqError } from '../../errors.js'
 import { Inspector } from '../../inspector/inspector.js'
 import { assertGroup, parseStates, taskSources } from '../../operations/task-sources.js'
 import { parseWhere } from '../../operations/where.js'
-import { redactor } from '../../render/redact.js'
 import { TASK_STATES } from '../../wire/state.js'
 
 export default class TaskExport extends BaseCommand {
@@ -48,7 +47,7 @@ export default class TaskExport extends BaseCommand {
     assertGroup(states, group)
     const where = parseWhere((this.flags['where'] as string[] | undefined) ?? [])
     const limit = this.flags['limit'] === undefined ? Infinity : Number(this.flags['limit'])
-    const redact = redactor(((await this.settings()).redact as string[] | undefined) ?? [])
+    const redact = await this.redactor()
     const counts = { exported: 0, undecodable: 0 }
     // An empty export is a file, too.
     this.print('')
@@ -60,7 +59,7 @@ export default class TaskExport extends BaseCommand {
           for await (const page of inspector.scan(source.queue, source.state, { group: source.group })) {
             const tasks = page.tasks.filter(where).slice(0, limit - counts.exported)
             const lines = tasks.map((info) =>
-              JSON.stringify(taskDocument({ info: redact(info), worker: null }, { exact: true })),
+              JSON.stringify(taskDocument({ info: redact.task(info), worker: null }, { exact: true })),
             )
             this.print(lines.map((line) => `${line}\n`).join(''))
             counts.exported += tasks.length
@@ -73,6 +72,7 @@ export default class TaskExport extends BaseCommand {
     )
     if (aborted) throw new AsynqError('INTERRUPTED', `interrupted after ${counts.exported} tasks`)
     this.note(`${counts.exported} tasks exported`)
+    if (redact.masks) this.note('Parts of them are masked (redact): task import would enqueue the masks')
     if (counts.undecodable > 0)
       throw new AsynqError('PARTIAL', `${counts.undecodable} tasks do not decode and were left out`, counts)
   }

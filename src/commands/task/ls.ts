@@ -5,7 +5,6 @@ import { goCompat } from '../../cli/connection-options.js'
 import { Inspector, type TaskInfo } from '../../inspector/inspector.js'
 import { assertGroup, parseStates, taskSources, type TaskSource } from '../../operations/task-sources.js'
 import { parseWhere, type TaskPredicate } from '../../operations/where.js'
-import { redactor } from '../../render/redact.js'
 import { TASK_STATES, type TaskState } from '../../wire/state.js'
 
 /** Columns of Go's CLI, by state; for active ones who has it, since Go shows nothing. */
@@ -80,7 +79,7 @@ export default class TaskLs extends BaseCommand {
     const expressions = this.flags['where'] as string[] | undefined
     const where = expressions && parseWhere(expressions)
     const { page, size } = this.flags as { page: number; size: number }
-    const redact = redactor(((await this.settings()).redact as string[] | undefined) ?? [])
+    const redact = await this.redactor()
     const { sources, found, worker } = await this.withRedis(async (redis) => {
       const inspector = new Inspector(redis)
       const sources = await taskSources(inspector, { queues: this.flags['queue'] as string[], states, group })
@@ -95,7 +94,7 @@ export default class TaskLs extends BaseCommand {
     const many = new Set(sources.map(({ queue }) => queue)).size > 1
     const extra = new Set(states.flatMap((state) => COLUMNS[state]))
     const listing = taskListing(
-      tasks.map((info) => ({ info: redact(info), worker: worker(info) })),
+      tasks.map((info) => ({ info: redact.task(info), worker: worker(info) })),
       {
         shown: ['id', 'type', 'payload', ...(many ? ['queue'] : []), ...(single ? [] : ['state']), ...extra],
         titles: (single && TITLES[single]) || {},
