@@ -1,10 +1,9 @@
-import { AsynqError, NotFoundError, ProtocolError } from '../errors.js'
+import { AsynqError, NotFoundError } from '../errors.js'
 import { globPattern } from '../glob.js'
 import { Inspector, type QueueInfo } from '../inspector/inspector.js'
 import { oldestActiveSinceMs } from '../inspector/runtime.js'
 import type { Redis } from '../redis/types.js'
 import type { ClusterNode, NodeHealth, Shard, Topology } from '../topology/types.js'
-import * as keys from '../wire/keys.js'
 import { queueSlot } from '../wire/slot.js'
 import { whyUnread } from './queue-problems.js'
 
@@ -91,17 +90,6 @@ export interface QueueListing {
   readonly warnings: readonly string[]
 }
 
-/** Names in the registry, sorted by code point. One round trip. */
-export async function readQueueNames(redis: Redis): Promise<readonly string[]> {
-  const reply = await redis.send({
-    key: keys.QUEUES_KEY,
-    args: ['SMEMBERS', keys.QUEUES_KEY],
-    idempotent: true,
-  })
-  if (!Array.isArray(reply)) throw new ProtocolError('SMEMBERS asynq:queues did not answer a list')
-  return reply.map(String).sort()
-}
-
 /**
  * Lists the queues. Round trips: one for the names; with figures or bytes one more per master and 500 queues; with workers
  * two, with keys one. The slots are computed here, the owners come from the topology read when connecting.
@@ -118,10 +106,10 @@ export async function listQueues(
     readonly patterns?: readonly string[]
   },
 ): Promise<QueueListing> {
-  const names = selectQueues(await readQueueNames(redis), options.patterns ?? [])
+  const inspector = new Inspector(redis)
+  const names = selectQueues(await inspector.queues(), options.patterns ?? [])
   const topology = options.placement ? await redis.topology() : null
   const placements = names.map((queue) => (topology ? placeQueue(queue, topology) : null))
-  const inspector = new Inspector(redis)
   const memory = options.bytes ?? false
   const [infos, keyCounts, servers] = await Promise.all([
     options.figures || memory ? inspector.queueInfosEach(names, { memory }) : [],
