@@ -136,7 +136,7 @@ const ownPlace = {
 function constants(commands) {
   const entry = ({ id, file }) => {
     if (!UNBUNDLED.has(id)) return `import('../commands/${file}.ts')`
-    return `import(require('node:url').pathToFileURL(__inDist('commands', '${file}.js')))`
+    return `require(__inDist('bundle', 'import.js'))(require('node:url').pathToFileURL(__inDist('commands', '${file}.js')))`
   }
   return {
     name: 'constants',
@@ -188,6 +188,8 @@ export async function bundleCli(commands) {
   const hash = createHash('sha256')
   mkdirSync(OUT, { recursive: true })
   writeFileSync(join(OUT, 'package.json'), '{"type":"commonjs"}\n')
+  // Code from a cache cannot import ES modules: this file is loaded by Node itself (src/cli/code-cache.ts).
+  writeFileSync(join(OUT, 'import.js'), 'module.exports = (url) => import(url)\n')
   for (const { path, text } of outputFiles) {
     // A chunk that is loaded on demand: by require, within the same promise. One made of a CommonJS package has a
     // default export alone; Node gives its members names.
@@ -197,7 +199,11 @@ export async function bundleCli(commands) {
       const loaded = `require(${JSON.stringify(chunk)})`
       return `Promise.resolve().then(() => ${isPackage ? `((all) => ({ ...all, default: all }))(${loaded}.default)` : loaded})`
     })
-    const commonJs = await transform(required, { format: 'cjs', platform: 'node', target: 'node20' })
+    const builtins = required.replace(
+      /(?<![.#\w$])import\("(node:[^"]+)"\)/g,
+      'Promise.resolve(require("$1"))',
+    )
+    const commonJs = await transform(builtins, { format: 'cjs', platform: 'node', target: 'node20' })
     const { code } = await transform(loadAtFirstUse(commonJs.code), {
       // Names stay: redis-errors tells its classes by them, and a stack in a bug report should say something.
       minifyWhitespace: true,
@@ -206,6 +212,7 @@ export async function bundleCli(commands) {
         banner: 'var __inDist = (...parts) => require("node:path").join(__dirname, "..", ...parts);',
       }),
     })
+    if (/(?<![.#\w$])import\(/.test(code)) throw new Error(`${path}: only import.js can import`)
     // Read as Latin-1, which is quicker than UTF-8 (src/cli/code-cache.ts).
     const ascii = code.replace(
       /[^\0-\x7f]/g,

@@ -15,6 +15,14 @@ const WANTED = [
   { name: 'redis-8', suite: 'trixie', packages: ['redis-server', 'redis-tools'], binary: 'redis-server' },
   { name: 'valkey-8', suite: 'trixie', packages: ['valkey-server', 'valkey-tools'], binary: 'valkey-server' },
   { name: 'valkey-9', suite: 'sid', packages: ['valkey-server', 'valkey-tools'], binary: 'valkey-server' },
+  {
+    name: 'redis-8.6',
+    suite: 'experimental',
+    // Holds but a few packages: the libraries are of this one.
+    below: 'sid',
+    packages: ['redis-server', 'redis-tools'],
+    binary: 'redis-server',
+  },
 ]
 const cache =
   process.env.ASYNQ_ENGINES_DIR ??
@@ -58,7 +66,7 @@ function debianMirror() {
 }
 
 /** An apt root for one engine. Only the signature counts: a frozen mirror serves old lists, which will do for tests. */
-function aptRoot(name, suite) {
+function aptRoot({ name, suite, below }) {
   const root = join(cache, `apt-${name}`)
   for (const folder of [
     'etc/preferences.d',
@@ -70,24 +78,26 @@ function aptRoot(name, suite) {
   writeFileSync(join(root, 'status'), '')
   writeFileSync(
     join(root, 'etc/sources.list'),
-    `deb [signed-by=${KEYRING}] ${debianMirror()} ${suite} main\n`,
+    [suite, ...(below ? [below] : [])]
+      .map((one) => `deb [signed-by=${KEYRING}] ${debianMirror()} ${one} main\n`)
+      .join(''),
   )
   writeFileSync(
     join(root, 'apt.conf'),
     `Dir "${root}";\nDir::Etc "etc";\nDir::State "state";\nDir::State::status "${root}/status";\nDir::Cache "cache";\n` +
-      'Acquire::Check-Valid-Until "false";\nAcquire::Languages "none";\n',
+      `APT::Default-Release "${suite}";\nAcquire::Check-Valid-Until "false";\nAcquire::Languages "none";\n`,
   )
   return { root, env: { APT_CONFIG: join(root, 'apt.conf') } }
 }
 
 /** The package files of an engine: its own packages and the libraries below them, nothing else. */
-function packageFiles({ name, suite, packages }) {
-  const { root, env } = aptRoot(name, suite)
+function packageFiles(engine) {
+  const { root, env } = aptRoot(engine)
   run('apt-get', ['update', '-qq'], env)
   const noise = ['recommends', 'suggests', 'conflicts', 'breaks', 'replaces', 'enhances'].map(
     (kind) => `--no-${kind}`,
   )
-  const closure = run('apt-cache', ['depends', '--recurse', ...noise, ...packages], env)
+  const closure = run('apt-cache', ['depends', '--recurse', ...noise, ...engine.packages], env)
   const names = closure
     .split('\n')
     .filter(

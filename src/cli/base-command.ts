@@ -1,5 +1,6 @@
 import { Command, Flags, type Interfaces } from '@oclif/core'
 import { AsynqError, PreconditionError, UsageError } from '../errors.js'
+import { nearest } from '../nearest.js'
 import type { ConnectionOptions, Redis } from '../redis/types.js'
 import {
   DOCUMENT_FORMATS,
@@ -23,7 +24,7 @@ import { connectionOptions, describeTarget, goCompat } from './connection-option
 import { parseDuration } from '../units.js'
 import { EXIT, MONITORING_EXIT, monitoringExit } from './exit-codes.js'
 import { globalFlagEntries, type GlobalFlag, type Settings } from './global-flags.js'
-import { nearest, VALUE_GUARD, withoutGuards } from './normalize-argv.js'
+import { VALUE_GUARD, withoutGuards } from './normalize-argv.js'
 import type { OutFile } from './out-file.js'
 import { outIsTerminal, writeOut } from './output.js'
 import { reportBug, reportError } from './report-error.js'
@@ -62,6 +63,8 @@ export abstract class BaseCommand extends Command {
   static clusterOnly = false
   /** Commands that judge (health, doctor) end with 0 ok, 1 warning, 2 critical, 3 unknown, and nothing else. */
   static monitoring = false
+  /** Keys of the columns of what it lists, for completion and help. A test holds them against the real ones. */
+  static columns: readonly string[] = []
   /** Whether --watch makes sense: the command prints a state, and changes nothing. */
   static watchable = false
   /** Asks before each of its writes itself, and in read-only mode only looks. */

@@ -22,7 +22,7 @@ import {
 } from 'node:fs'
 import module from 'node:module'
 import { dirname, join } from 'node:path'
-import { constants, Script } from 'node:vm'
+import { Script } from 'node:vm'
 
 /** Hash over all chunks: put in when bundling. */
 declare const BUILD: string
@@ -51,11 +51,7 @@ export function loadProgram(chunks: string, require: NodeJS.Require): Program {
   const folder = cacheFolder()
   const native = (module as { enableCompileCache?: (folder: string) => unknown }).enableCompileCache
   if (folder !== null && native && prepare(folder)) native(folder)
-  // Chunks import packages that are ES modules, which a script can do since Node 20.12.
-  const canImport =
-    (constants as { USE_MAIN_CONTEXT_DEFAULT_LOADER?: unknown } | undefined)
-      ?.USE_MAIN_CONTEXT_DEFAULT_LOADER !== undefined
-  if (folder === null || native || !canImport) return require(join(chunks, 'main.js')) as Program
+  if (folder === null || native) return require(join(chunks, 'main.js')) as Program
   const loader = new Loader(chunks, folder, require)
   process.once('exit', () => loader.save())
   return loader.load('main.js') as Program
@@ -110,7 +106,6 @@ class Loader {
       filename,
       columnOffset: -PREFIX.length,
       cachedData,
-      importModuleDynamically: constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
     })
     if (cachedData === undefined || script.cachedDataRejected) part.stale = true
     part.scripts.set(name, script)

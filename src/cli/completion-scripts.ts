@@ -11,6 +11,9 @@ _asynq() {
   # Readline replaces only what stands behind the last of these.
   head="\${cur%"\${cur##*[:=]}"}"
   COMPREPLY=("\${COMPREPLY[@]#"$head"}")
+  # A value is to follow: no space.
+  [[ "\${COMPREPLY[*]}" == *= ]] && compopt -o nospace 2>/dev/null
+  return 0
 }
 complete -o default -F _asynq asynq
 `,

@@ -2,7 +2,7 @@ import { readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { UsageError } from '../errors.js'
 import { globalFlagEntries, type GlobalFlagName, type Settings } from './global-flags.js'
-import { editDistance } from './normalize-argv.js'
+import { editDistance } from '../nearest.js'
 
 /** Where a password comes from, instead of standing in the file. */
 export type PasswordSource =

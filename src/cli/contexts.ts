@@ -5,7 +5,7 @@ import type { Redis } from '../redis/types.js'
 import { isReadableByOthers, type ConfigFile, type Context, type PasswordSource } from './config-file.js'
 import { mergeSettings } from './connection-options.js'
 import { envName, globalFlagEntries, type GlobalFlagName, type Settings } from './global-flags.js'
-import { editDistance } from './normalize-argv.js'
+import { editDistance } from '../nearest.js'
 
 /** The connection in use: its settings by precedence, and what its context says beyond them. */
 export interface ActiveSettings {

@@ -1,3 +1,5 @@
+import { editDistance } from '../nearest.js'
+
 /**
  * Turns the arguments that Go's CLI (cobra) takes into those that oclif takes. Pure.
  *
@@ -180,23 +182,4 @@ export function suggest(
     .sort((a, b) => a.distance - b.distance || a.text.localeCompare(b.text))
   const best = ranked[0]
   return best && best.distance <= Math.max(2, given.length / 4) ? best.text : null
-}
-
-/** The one of `known` that was probably meant; null when none is near. */
-export function nearest(given: string, known: readonly string[]): string | null {
-  const ranked = known.map((name) => ({ name, distance: editDistance(given, name) }))
-  const best = ranked.sort((a, b) => a.distance - b.distance || a.name.localeCompare(b.name))[0]
-  return best && best.distance <= Math.max(1, Math.floor(given.length / 3)) ? best.name : null
-}
-
-export function editDistance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, at) => at)
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i]
-    for (let j = 1; j <= b.length; j++) {
-      next.push(Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)))
-    }
-    row = next
-  }
-  return row[b.length]!
 }

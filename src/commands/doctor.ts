@@ -6,7 +6,7 @@ import { startProgress } from '../cli/progress.js'
 import { examine, type Examination, type ExamineOptions } from '../doctor/examine.js'
 import { FINDING_CODES, FINDING_KINDS, type Finding, type FindingCode } from '../doctor/findings.js'
 import type { RepairChoices } from '../doctor/judge.js'
-import { AsynqError, NotFoundError, UsageError } from '../errors.js'
+import { AsynqError, NotFoundError, QueueNotFoundError, UsageError } from '../errors.js'
 import { globPattern } from '../glob.js'
 import { readQueueNames } from '../inspector/queues.js'
 import { selectQueues } from '../operations/list-queues.js'
@@ -27,6 +27,18 @@ export default class Doctor extends BaseCommand {
   ]
   static override strict = false
   static override impact = 'write' as const
+  static override columns = [
+    'queue',
+    'code',
+    'severity',
+    'count',
+    'bytes',
+    'fixed',
+    'failed',
+    'meaning',
+    'repair',
+    'example',
+  ]
   static override monitoring = true
   static override flags = {
     check: Flags.string({
@@ -85,7 +97,10 @@ export default class Doctor extends BaseCommand {
       const found = await this.#examine(redis, 'examined', options)
       const missing = found.queues.filter(({ registered, keys }) => !registered && keys === 0)
       if (queues && !found.stopped && missing.length > 0)
-        throw new NotFoundError(`no queue ${missing.map(({ queue }) => `"${queue}"`).join(', ')}`)
+        throw new QueueNotFoundError(
+          missing.map(({ queue }) => queue),
+          await readQueueNames(redis),
+        )
       const repairable = found.findings.filter(({ code }) => FINDING_KINDS[code].repair !== null)
       if (this.flags['fix'] !== true || this.dryRun || repairable.length === 0 || found.stopped) {
         await this.#report(found, false)

@@ -20,6 +20,8 @@ const REGISTRY_GRACE_SEC = 60
 const STRAYS_MOST = 1000
 /** Keys of counters and the like handed to one script. */
 const LEFTOVERS_MOST = 500
+/** Of more queues than these, one scan for all of a node costs less than one for each. */
+const SCANS_MOST = 3
 
 export interface ExamineOptions {
   readonly clock?: Clock
@@ -469,10 +471,13 @@ class Examiner {
   ): Promise<void> {
     const known = (queue: string) => this.#registered.has(queue) || (this.#named?.includes(queue) ?? false)
     let owners = this.#redis.mode === 'cluster' ? await this.#redis.topology() : null
-    const patterns = queues?.map((queue) => `asynq:{${escapeGlob(queue)}}:${rest}`) ?? [`asynq:{*}:${rest}`]
-    const here = queues && queues.length > 0 ? new Set(queues) : null
-    for (const [at, pattern] of patterns.entries()) {
-      if (queues && !(await this.#livesOn(queues[at]!, address))) continue
+    const here = queues ? new Set<string>() : null
+    for (const queue of queues ?? []) if (await this.#livesOn(queue, address)) here!.add(queue)
+    const patterns =
+      here && here.size <= SCANS_MOST
+        ? [...here].map((queue) => `asynq:{${escapeGlob(queue)}}:${rest}`)
+        : [`asynq:{*}:${rest}`]
+    for (const pattern of patterns) {
       for await (const page of scanKeys(this.#redis, address, pattern)) {
         this.#stopIfAsked()
         const found = new Map<string, Buffer[]>()

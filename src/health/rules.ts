@@ -70,6 +70,11 @@ export function isJudged(rules: Rules, stage: StageOf): boolean {
   })
 }
 
+/** Whether thresholds of a stage were given, rather than taken from the catalogue. */
+export function isGiven({ overrides, cluster, defaults }: Rules, { name }: StageOf): boolean {
+  return [overrides, cluster, defaults].some((layer) => layer.has(name))
+}
+
 /** `stage=value` pairs, or one bare value when there is a single stage to be judged. @throws {UsageError} */
 export function parseOverrides(
   given: Readonly<Record<Severity, readonly string[]>>,

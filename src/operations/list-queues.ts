@@ -1,4 +1,4 @@
-import { AsynqError, NotFoundError } from '../errors.js'
+import { AsynqError, QueueNotFoundError } from '../errors.js'
 import { globPattern } from '../glob.js'
 import { Inspector, type QueueInfo } from '../inspector/inspector.js'
 import { oldestActiveSinceMs } from '../inspector/runtime.js'
@@ -199,15 +199,12 @@ function ifUnavailable<T>(value: T): (error: unknown) => T {
 
 /**
  * The names that fit at least one pattern, in their order. Pure.
- * @throws {NotFoundError} a pattern that is a plain name, and no queue has it.
+ * @throws {QueueNotFoundError} a pattern that is a plain name, and no queue has it.
  */
 export function selectQueues(names: readonly string[], patterns: readonly string[]): readonly string[] {
   if (patterns.length === 0) return names
   const missing = patterns.filter((pattern) => !/[*?]/.test(pattern) && !names.includes(pattern))
-  if (missing.length > 0) {
-    const list = missing.map((name) => `"${name}"`).join(', ')
-    throw new NotFoundError(`no queue ${list}`, { queues: missing })
-  }
+  if (missing.length > 0) throw new QueueNotFoundError(missing, names)
   const globs = patterns.map(globPattern)
   return names.filter((name) => globs.some((glob) => glob.test(name)))
 }

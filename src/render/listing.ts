@@ -1,5 +1,6 @@
 import { UsageError } from '../errors.js'
 import { globPattern } from '../glob.js'
+import { nearest } from '../nearest.js'
 import {
   formatBytes,
   formatDuration,
@@ -222,9 +223,23 @@ function findColumn<Row>(listing: Listing<Row>, key: string): Column<Row> {
     return name === wanted || (known.unit !== undefined && name === `${wanted}${known.unit}`)
   })
   if (column) return column
-  throw new UsageError(
-    `no column "${key}": there are ${listing.columns.map((known) => known.key).join(', ')}`,
+  const keys = listing.columns.map((known) => known.key)
+  const names = new Map(
+    listing.columns.flatMap(({ key: name, unit }) => [
+      [name.toLowerCase(), name] as const,
+      ...(unit && name.toLowerCase().endsWith(unit) ? [shortened(name, unit)] : []),
+    ]),
   )
+  const near = names.get(nearest(wanted, [...names.keys()]) ?? '') ?? null
+  throw new UsageError(
+    `no column "${key}"; ${near === null ? '' : `did you mean "${near}"? `}there are ${keys.join(', ')}`,
+  )
+}
+
+/** A key without its unit, by which the column is found as well. */
+function shortened(key: string, unit: string): readonly [string, string] {
+  const short = key.slice(0, -unit.length)
+  return [short.toLowerCase(), short]
 }
 
 const FILTER_FORM = 'column=glob, column!=glob, column<value or column>value (also <= and >=)'

@@ -13,6 +13,7 @@ import { queueSlot } from '../wire/slot.js'
 import type { CopyBounds, MigrateAuth } from './classic.js'
 import { takeLock } from './cluster-lock.js'
 import { asPlanned, currentMaster, ownership, readView } from './cluster-view.js'
+import { readRunningJobs, type AtomicDialect } from './engine.js'
 import type { Journal, JournalLine } from './journal.js'
 import {
   SlotMover,
@@ -166,7 +167,7 @@ const NEWS_MS = 3000
 
 class PlanRun {
   readonly #options: ApplyOptions
-  readonly #atomic: 'valkey' | 'redis' | null
+  readonly #atomic: AtomicDialect | null
   readonly #clusterTls: boolean
   readonly #assertLock: () => void
   readonly #stop: StopSignal
@@ -176,7 +177,7 @@ class PlanRun {
 
   constructor(
     options: ApplyOptions,
-    atomic: 'valkey' | 'redis' | null,
+    atomic: AtomicDialect | null,
     clusterTls: boolean,
     assertLock: () => void,
   ) {
@@ -209,7 +210,7 @@ class PlanRun {
           await this.#held()
           await this.#assertOurs()
         }
-        await this.#move(move, inHand && rollBackCurrent === true)
+        await this.#move(move, inHand, inHand && rollBackCurrent === true)
       } catch (thrown) {
         if (!(thrown instanceof AsynqError)) throw thrown
         error = thrown
@@ -226,7 +227,7 @@ class PlanRun {
     return { result, error }
   }
 
-  async #move(move: PlanFileMove, back: boolean): Promise<void> {
+  async #move(move: PlanFileMove, inHand: boolean, back: boolean): Promise<void> {
     const { journal, onEvent } = this.#options
     this.#assertLock()
     const { seq, slot, from, to, keys, bytes } = move
@@ -234,8 +235,9 @@ class PlanRun {
     const moved = { keys: 0, bytes: 0, ms: 0 }
     this.#moved.set(seq, moved)
     onEvent?.({ type: 'step_start', seq, slot, from, to, keys, bytes })
+    const atomic = await this.#atomicFor(move, inHand)
     journal.restart(seq)
-    const mover = new SlotMover(this.#host(), move, journal.pausedBy(seq))
+    const mover = new SlotMover(this.#host(atomic), move, journal.pausedBy(seq))
     const report = (type: 'step_done' | 'step_failed', note?: string) =>
       onEvent?.({
         type,
@@ -263,14 +265,14 @@ class PlanRun {
     }
   }
 
-  #host(): MoverHost {
+  #host(atomic: AtomicDialect | null): MoverHost {
     const { redis, auth } = this.#options
     return {
       redis,
       auth,
       clusterTls: this.#clusterTls,
       members: this.#options.journal.plan.cluster.shards,
-      settings: this.#settings(),
+      settings: this.#settings(atomic),
       stop: this.#stop,
       queuesOf: async (slot) =>
         (await readQueueNames(redis)).filter((queue) => queueSlot(queue).slot === slot),
@@ -294,15 +296,26 @@ class PlanRun {
     }
   }
 
-  #settings(): MoveSettings {
+  #settings(atomic: AtomicDialect | null): MoveSettings {
     const { stepTimeoutMs, pause, drainTimeoutMs, bounds, journal } = this.#options
     return {
       stepTimeoutMs,
       pause,
       drainTimeoutMs,
-      atomic: this.#usesAtomic() ? this.#atomic : null,
+      atomic,
       bounds: () => ({ ...bounds, ...journal.control() }),
     }
+  }
+
+  /** A slot in hand goes on in the way it was begun, whatever the options say: the two do not go together. */
+  async #atomicFor({ seq, slot }: PlanFileMove, inHand: boolean): Promise<AtomicDialect | null> {
+    const { redis, journal } = this.#options
+    const wished = this.#usesAtomic() ? this.#atomic : null
+    const begun = inHand ? journal.method(seq) : null
+    if (begun === null || this.#atomic === null) return wished
+    if (begun === 'classic') return null
+    const jobs = await readRunningJobs(redis, this.#atomic, await redis.masterAddresses())
+    return jobs.some(({ slots }) => slots.some(([a, b]) => a <= slot && slot <= b)) ? this.#atomic : wished
   }
 
   #usesAtomic(): boolean {

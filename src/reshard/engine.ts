@@ -146,5 +146,7 @@ export async function readRunningJobs(
   addresses: readonly string[],
 ): Promise<readonly AtomicJob[]> {
   const lists = await Promise.all(addresses.map((address) => readJobs(redis, dialect, address)))
-  return lists.flat().filter(({ state }) => state === 'running')
+  // Both nodes of a job list it.
+  const running = lists.flat().filter(({ state }) => state === 'running')
+  return [...new Map(running.map((job) => [job.id, job])).values()]
 }

@@ -9,7 +9,7 @@ import { keySlot } from '../wire/slot.js'
 import { copySlot, TargetFullError, type CopyBounds, type MigrateAuth } from './classic.js'
 import { currentMaster, ownerIn, readView, type ShardMembers } from './cluster-view.js'
 import type { Conflict } from './conflicts.js'
-import { atomicMigration, type AtomicDialect } from './engine.js'
+import { atomicMigration, readRunningJobs, type AtomicDialect } from './engine.js'
 import type { JournalLine } from './journal.js'
 import type { Phase } from './phases.js'
 
@@ -113,11 +113,15 @@ export class SlotMover {
     let forward = false
     await this.#persist(async () => {
       const { source, target } = await this.#nodes()
-      const view = await readView(this.#host.redis, target.address)
-      const left = Number(await this.#host.redis.sendTo(source.address, this.#count()))
-      const gone = Number(await this.#host.redis.sendTo(target.address, this.#count()))
-      forward = ownerIn(view, this.#move.slot) === target.id || (left === 0 && gone > 0)
-      if (!forward) await this.#takeBack(source, target, gone)
+      await this.#cancelJob(source, target)
+      const { redis } = this.#host
+      const { slot } = this.#move
+      const views = await Promise.all([target, source].map(({ address }) => readView(redis, address)))
+      const left = Number(await redis.sendTo(source.address, this.#count()))
+      const gone = Number(await redis.sendTo(target.address, this.#count()))
+      forward = ownerIn(views[0]!, slot) === target.id || (left === 0 && gone > 0)
+      const open = views.some((view) => view.open.some((one) => one.slot === slot))
+      if (!forward && (open || gone > 0)) await this.#takeBack(source, target, gone)
     })
     if (forward) {
       await this.run()
@@ -243,6 +247,29 @@ export class SlotMover {
   }
 
   // --- Back ---
+
+  /** Ends a migration that the server runs by itself; it drops what it had copied. */
+  async #cancelJob(source: ClusterNode, target: ClusterNode): Promise<void> {
+    const { redis, settings } = this.#host
+    const { slot } = this.#move
+    if (settings.atomic === null) return
+    const migration = atomicMigration(redis, settings.atomic, source, target)
+    const job = await migration.find(slot)
+    if (job?.state !== 'running') return
+    await migration.cancel(job)
+    const deadline = performance.now() + settings.stepTimeoutMs
+    for (;;) {
+      // The other node hears of it a little later.
+      const running = await readRunningJobs(redis, settings.atomic, [source.address, target.address])
+      const owner = ownerIn(await readView(redis, target.address), slot)
+      const copied = Number(await redis.sendTo(target.address, this.#count()))
+      // It may have been done a moment before.
+      if (!running.some(({ id }) => id === job.id) && (owner === target.id || copied === 0)) return
+      if (performance.now() >= deadline)
+        throw new UnavailableError(`slot ${slot}: the server does not end its migration`)
+      await sleep(ATOMIC_POLL_MS)
+    }
+  }
 
   async #takeBack(source: ClusterNode, target: ClusterNode, keysThere: number): Promise<void> {
     const { redis, onNotice } = this.#host

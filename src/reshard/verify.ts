@@ -1,6 +1,14 @@
-/** Whether a plan has come true, asked of every node and not only of the one that should know best. */
+/**
+ * Whether a plan has come true, asked of every node and not only of the one that should know best, and whether the queues
+ * that it moved are whole.
+ */
+import { AsynqError } from '../errors.js'
+import { examine, type ExamineOptions } from '../doctor/examine.js'
+import type { Finding } from '../doctor/findings.js'
+import { readQueueNames } from '../inspector/queues.js'
 import type { PlanFile } from '../plan/plan-file.js'
 import type { Redis } from '../redis/types.js'
+import { queueSlot } from '../wire/slot.js'
 import { asPlanned, currentMaster, ownerIn, readAllViews, type OpenSlot } from './cluster-view.js'
 import type { Journal } from './journal.js'
 
@@ -19,22 +27,41 @@ export interface SlotVerdict {
   readonly ok: boolean
 }
 
+export interface QueueVerdict {
+  readonly queue: string
+  readonly slot: number
+  readonly tasks: number
+  /** Warnings and all, worst first. */
+  readonly findings: readonly Finding[]
+  /** No task of it is lost or blocked: it has no critical finding. Null: its slot is open, so nobody can tell. */
+  readonly whole: boolean | null
+}
+
 export interface Verification {
   readonly plan: string
   readonly slots: readonly SlotVerdict[]
+  /** Queues of these slots, of the plan's day and of today, by slot and name; null: they were not to be examined. */
+  readonly queues: readonly QueueVerdict[] | null
   readonly openSlots: readonly OpenSlot[]
   readonly unreachable: readonly string[]
   readonly ok: boolean
 }
 
+export interface VerifyOptions extends Pick<ExamineOptions, 'signal' | 'onProgress'> {
+  /** Whether the queues are examined: that reads every task of theirs. Default true. */
+  readonly examineQueues?: boolean
+}
+
 /**
- * Round trips: the topology, one a node, one more a master.
+ * Round trips: the topology, one a node, one more a master; then those of `examine` for the queues that moved.
  * @param journal of the plan, where it was carried out from here: keys before and after come from it.
+ * @throws {AsynqError} INTERRUPTED by the signal.
  */
 export async function verifyPlan(
   redis: Redis,
   plan: PlanFile,
   journal: Journal | null,
+  { examineQueues = true, ...examining }: VerifyOptions = {},
 ): Promise<Verification> {
   const { views, failed } = await readAllViews(redis)
   const topology = await redis.topology()
@@ -80,11 +107,43 @@ export async function verifyPlan(
   })
   const openSlots = views.flatMap(({ open }) => open)
   const unreachable = failed.map(({ node }) => node.address)
+  const queues = examineQueues ? await examineMoved(redis, plan, openSlots, examining) : null
   return {
     plan: plan.id,
     slots,
+    queues,
     openSlots,
     unreachable,
-    ok: slots.every(({ ok }) => ok) && openSlots.length === 0,
+    ok:
+      slots.every(({ ok }) => ok) &&
+      openSlots.length === 0 &&
+      (queues?.every(({ whole }) => whole === true) ?? true),
   }
+}
+
+async function examineMoved(
+  redis: Redis,
+  plan: PlanFile,
+  openSlots: readonly OpenSlot[],
+  options: ExamineOptions,
+): Promise<readonly QueueVerdict[]> {
+  const slots = new Set(plan.moves.map(({ slot }) => slot))
+  const planned = plan.moves.flatMap(({ queues }) => queues.map(({ queue }) => queue))
+  const moved = new Map<string, number>()
+  for (const queue of [...planned, ...(await readQueueNames(redis))]) {
+    const { slot } = queueSlot(queue)
+    if (slot !== null && slots.has(slot)) moved.set(queue, slot)
+  }
+  const open = new Set(openSlots.map(({ slot }) => slot))
+  const closed = [...moved].flatMap(([queue, slot]) => (open.has(slot) ? [] : [queue]))
+  const examination = await examine(redis, { ...options, queues: closed })
+  if (examination.stopped) throw new AsynqError('INTERRUPTED', 'interrupted; nothing was changed')
+  const tasks = new Map(examination.queues.map((report) => [report.queue, report.tasks]))
+  return [...moved]
+    .map(([queue, slot]): QueueVerdict => {
+      const findings = examination.findings.filter((finding) => finding.queue === queue)
+      const whole = open.has(slot) ? null : findings.every(({ severity }) => severity !== 'critical')
+      return { queue, slot, tasks: tasks.get(queue) ?? 0, findings, whole }
+    })
+    .sort((a, b) => a.slot - b.slot || (a.queue < b.queue ? -1 : 1))
 }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Client } from '../../src/client/client.js'
@@ -81,9 +81,11 @@ describe('reshard commands', function () {
     const verify = JSON.parse(verified.stdout) as {
       ok: boolean
       slots: { keysBefore: number; keysAfter: number }[]
+      queues: { queue: string; tasks: number; whole: boolean; findings: unknown[] }[]
     }
     assertSchema(verify, 'verify/v1')
     assert.ok(verify.ok)
+    assert.deepEqual(verify.queues, [{ queue, slot, tasks: 20, whole: true, findings: [] }])
     assert.equal(verify.slots[0]!.keysBefore, verify.slots[0]!.keysAfter)
 
     const undone = await cli('undo', file, '--yes')
@@ -101,6 +103,68 @@ describe('reshard commands', function () {
     assert.equal(plans.find(({ id }) => id === plan.id)?.state, 'undone')
     assert.ok(plans.some(({ undoOf }) => undoOf === plan.id))
     assert.deepEqual(await openSlots(), [])
+  })
+
+  it('verify examines the queues that moved: 6 when one has lost something, unless it is to be quick', async () => {
+    const { redis } = cluster()
+    const { file, queue, plan } = await newPlan(5)
+    assert.equal((await cli('apply', file, '--yes')).code, 0)
+    await waitFor(async () => (await cli('verify', file)).code === 0, { what: 'the view of every node' })
+    const pending = `asynq:{${queue}}:pending`
+    const orphan = `asynq:{${queue}}:t:orphan`
+    const ids = (await redis.send({ key: pending, args: ['LRANGE', pending, 0, -1] })) as Buffer[]
+    const first = `asynq:{${queue}}:t:${ids[0]!.toString()}`
+
+    // A hash without a place, and an id without its hash.
+    await redis.send({ key: orphan, args: ['COPY', first, orphan] })
+    await redis.send({ key: pending, args: ['LPUSH', pending, 'nobody'] })
+    const damaged = await cli('verify', file, '--json')
+    assert.equal(damaged.code, 6, damaged.stderr)
+    const document = JSON.parse(damaged.stdout) as {
+      ok: boolean
+      slots: { ok: boolean }[]
+      queues: { queue: string; whole: boolean; findings: { code: string; count: number }[] }[]
+    }
+    assertSchema(document, 'verify/v1')
+    assert.equal(document.ok, false)
+    assert.equal(document.slots[0]!.ok, true)
+    const [verdict] = document.queues
+    assert.equal(verdict!.queue, queue)
+    assert.equal(verdict!.whole, false)
+    assert.deepEqual(
+      verdict!.findings.map(({ code, count }) => [code, count]),
+      [
+        ['id-without-task', 1],
+        ['message-of-another-task', 1],
+        ['orphan-task', 1],
+      ],
+    )
+    const text = await cli('verify', file)
+    assert.equal(text.code, 6)
+    assert.match(text.stderr, new RegExp(`critical: queue "${queue}": id-without-task: 1 `))
+    assert.match(text.stderr, /all 1 slots are as planned, 1 of 1 queues are not whole/)
+    const quick = await cli('verify', file, '--quick', '--json')
+    assert.equal(quick.code, 0, quick.stderr)
+    assertSchema(JSON.parse(quick.stdout), 'verify/v1')
+
+    await redis.send({ key: orphan, args: ['DEL', orphan] })
+    await redis.send({ key: pending, args: ['LREM', pending, 0, 'nobody'] })
+
+    // What hurts no task is told, and does not fail: a key of another program beside the queue.
+    const foreign = `asynq:{${queue}}:notes`
+    await redis.send({ key: foreign, args: ['SET', foreign, 'x'] })
+    const warned = await cli('verify', file)
+    assert.equal(warned.code, 0, warned.stderr)
+    assert.match(warned.stderr, /warning: .* unknown-key: 1 /)
+
+    // While the slot is open nobody can tell.
+    const topology = await redis.topology({ refresh: true })
+    const { address } = topology.shardOfSlot(plan.moves[0]!.slot)!.master!
+    await redis.sendTo(address, ['CLUSTER', 'SETSLOT', plan.moves[0]!.slot, 'MIGRATING', plan.moves[0]!.from])
+    const open = await cli('verify', file)
+    await redis.sendTo(address, ['CLUSTER', 'SETSLOT', plan.moves[0]!.slot, 'STABLE'])
+    assert.equal(open.code, 6)
+    assert.match(open.stderr, /was not examined: its slot \d+ is open/)
   })
 
   it('--events writes a line for each thing that happens', async () => {
@@ -209,9 +273,12 @@ describe('reshard commands', function () {
   /** Applies a plan that holds before its second slot. */
   async function hold(id: string, file: string): Promise<{ readonly ended: Promise<CliResult> }> {
     const run = cli('apply', file, '--yes', '--rate', '1KB/s')
-    await waitFor(async () => (await cli('tune', id, '--hold', '--rate', '0')).code === 0, {
-      what: 'the journal',
+    // Told before the first slot has begun, it would hold there.
+    const journal = join(stateDir(), 'reshard', id, 'journal.ndjson')
+    await waitFor(() => existsSync(journal) && readFileSync(journal, 'utf8').includes('"importing"'), {
+      what: 'the first slot in the journal',
     })
+    assert.equal((await cli('tune', id, '--hold', '--rate', '0')).code, 0)
     return { ended: run }
   }
 

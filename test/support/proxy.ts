@@ -6,6 +6,8 @@ export interface FaultProxy {
   readonly port: number
   /** `hold`: connections are taken, and nothing is passed on any more. */
   mode: 'pass' | 'hold'
+  /** Go silent at the first request that holds this text. */
+  holdAt: string | null
   close(): Promise<void>
 }
 
@@ -18,7 +20,10 @@ export async function startProxy(targetPort: number): Promise<FaultProxy> {
       [upstream, client],
     ] as const) {
       sockets.add(from)
-      from.on('data', (data: Buffer) => proxy.mode === 'pass' && to.write(data))
+      from.on('data', (data: Buffer) => {
+        if (from === client && proxy.holdAt !== null && data.includes(proxy.holdAt)) proxy.mode = 'hold'
+        if (proxy.mode === 'pass') to.write(data)
+      })
       from.on('error', () => undefined)
       from.on('close', () => (sockets.delete(from), to.destroy()))
     }
@@ -27,6 +32,7 @@ export async function startProxy(targetPort: number): Promise<FaultProxy> {
   const proxy: FaultProxy = {
     port: (server.address() as AddressInfo).port,
     mode: 'pass',
+    holdAt: null,
     close: () =>
       new Promise((resolve) => {
         for (const socket of sockets) socket.destroy()

@@ -19,10 +19,10 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   dev: ['redis', 'topology', 'wire'],
 }
 /** Modules without a folder that everything may use. */
-const ALL = ['errors', 'clock', 'glob', 'units']
+const ALL = ['errors', 'clock', 'glob', 'nearest', 'units']
 const FACES = Object.keys(MAY_IMPORT)
 const UPPER: Readonly<Record<string, readonly string[]>> = {
-  reshard: FACES,
+  reshard: [...FACES, 'doctor'],
   health: FACES,
   doctor: FACES,
   operations: [...FACES, 'reshard', 'health', 'doctor'],

@@ -8,6 +8,7 @@ export default class CronLs extends BaseCommand {
   static override hiddenAliases = ['cron:list']
   static override examples = ['<%= config.bin %> cron ls', '<%= config.bin %> cron ls --cluster --json']
   static override impact = 'read' as const
+  static override columns = ['id', 'spec', 'type', 'payload', 'options', 'next', 'prev', 'scheduler']
   static override watchable = true
 
   protected async execute(): Promise<void> {

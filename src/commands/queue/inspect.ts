@@ -26,6 +26,28 @@ export default class QueueInspect extends BaseCommand {
   ]
   static override strict = false
   static override impact = 'read' as const
+  static override columns = [
+    'queue',
+    'size',
+    'groups',
+    'paused',
+    'active',
+    'pending',
+    'aggregating',
+    'scheduled',
+    'retry',
+    'archived',
+    'completed',
+    'latencyMs',
+    'processed',
+    'failed',
+    'bytes',
+    'processedTotal',
+    'failedTotal',
+    'slot',
+    'master',
+    'workers',
+  ]
   static override watchable = true
 
   protected async execute(): Promise<void> {

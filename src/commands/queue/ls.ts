@@ -36,6 +36,36 @@ export default class QueueLs extends BaseCommand {
   ]
   static override strict = false
   static override impact = 'read' as const
+  static override columns = [
+    'queue',
+    'slot',
+    'nodes',
+    'shard',
+    'master',
+    'size',
+    'active',
+    'pending',
+    'aggregating',
+    'scheduled',
+    'retry',
+    'archived',
+    'completed',
+    'groups',
+    'latencyMs',
+    'processed',
+    'failed',
+    'processedTotal',
+    'failedTotal',
+    'paused',
+    'oldestActiveMs',
+    'keys',
+    'bytes',
+    'workers',
+    'opsPerSec',
+    'inRate',
+    'outRate',
+    'etaMs',
+  ]
   static override watchable = true
   static override flags = {
     wide: Flags.boolean({ description: 'read every figure, whatever the format' }),

@@ -1,5 +1,5 @@
-import { Flags } from '@oclif/core'
 import { BaseCommand } from '../../cli/base-command.js'
+import { groupFlag, queuesFlag, statesFlag, whereFlag } from '../../cli/task-flags.js'
 import { taskDocument } from '../../cli/task-listing.js'
 import { AsynqError } from '../../errors.js'
 import { Inspector } from '../../inspector/inspector.js'
@@ -18,27 +18,10 @@ export default class TaskExport extends BaseCommand {
   static override impact = 'read' as const
   protected override oneShot = false
   static override flags = {
-    queue: Flags.string({
-      char: 'q',
-      description: 'queue or glob; may be repeated',
-      multiple: true,
-      multipleNonGreedy: true,
-      required: true,
-    }),
-    state: Flags.string({
-      char: 's',
-      description: `${TASK_STATES.join(', ')}; may be repeated`,
-      multiple: true,
-      multipleNonGreedy: true,
-      required: true,
-    }),
-    group: Flags.string({ char: 'g', description: "group, for aggregating; '*' for all" }),
-    where: Flags.string({
-      helpValue: 'EXPR',
-      multiple: true,
-      multipleNonGreedy: true,
-      description: 'as of task ls',
-    }),
+    ...queuesFlag,
+    ...statesFlag(TASK_STATES),
+    ...groupFlag,
+    ...whereFlag,
   }
 
   protected async execute(): Promise<void> {

@@ -1,7 +1,13 @@
 import { Flags } from '@oclif/core'
 import { BaseCommand } from '../../cli/base-command.js'
 import { selectedTasks, taskFlags } from '../../cli/task-flags.js'
-import { taskDocument, taskListing, workerFinder, type TaskRow } from '../../cli/task-listing.js'
+import {
+  TASK_COLUMNS,
+  taskDocument,
+  taskListing,
+  workerFinder,
+  type TaskRow,
+} from '../../cli/task-listing.js'
 import { Inspector } from '../../inspector/inspector.js'
 import { inspectTask, type InspectedTask } from '../../operations/inspect-task.js'
 import { payloadText } from '../../render/payload.js'
@@ -22,6 +28,7 @@ export default class TaskInspect extends BaseCommand {
   ]
   static override strict = false
   static override impact = 'read' as const
+  static override columns = TASK_COLUMNS
   static override watchable = true
   static override flags = {
     ...taskFlags,

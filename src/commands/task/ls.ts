@@ -1,6 +1,7 @@
 import { Flags } from '@oclif/core'
 import { BaseCommand } from '../../cli/base-command.js'
-import { taskListing, workerFinder } from '../../cli/task-listing.js'
+import { groupFlag, queuesFlag, statesFlag, whereFlag } from '../../cli/task-flags.js'
+import { TASK_COLUMNS, taskListing, workerFinder } from '../../cli/task-listing.js'
 import { goCompat } from '../../cli/connection-options.js'
 import { Inspector, type TaskInfo } from '../../inspector/inspector.js'
 import { assertGroup, parseStates, taskSources, type TaskSource } from '../../operations/task-sources.js'
@@ -42,33 +43,16 @@ export default class TaskLs extends BaseCommand {
     '<%= config.bin %> task ls -q images -s aggregating -g thumbs --page 2 --size 50',
   ]
   static override impact = 'read' as const
+  static override columns = TASK_COLUMNS
   static override watchable = true
   protected override oneShot = false
   static override flags = {
-    queue: Flags.string({
-      char: 'q',
-      description: 'queue or glob; may be repeated',
-      multiple: true,
-      multipleNonGreedy: true,
-      required: true,
-    }),
-    state: Flags.string({
-      char: 's',
-      description: `${TASK_STATES.join(', ')}; may be repeated`,
-      multiple: true,
-      multipleNonGreedy: true,
-      required: true,
-    }),
-    group: Flags.string({ char: 'g', description: "group, for aggregating; '*' for all" }),
+    ...queuesFlag,
+    ...statesFlag(TASK_STATES),
+    ...groupFlag,
     page: Flags.integer({ description: 'page, from 1', default: 1, min: 1 }),
     size: Flags.integer({ description: 'tasks on a page', default: 30, min: 1, max: 10_000 }),
-    where: Flags.string({
-      helpValue: 'EXPR',
-      multiple: true,
-      multipleNonGreedy: true,
-      description:
-        "only tasks for which this holds: type=image:*, payload.user.id>100, header.tenant=a, error=*timeout*, 'failedAt<-1h'; repeated = and",
-    }),
+    ...whereFlag,
     full: Flags.boolean({ description: 'payloads whole, on a terminal too' }),
   }
 
