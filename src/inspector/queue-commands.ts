@@ -3,6 +3,7 @@ import {
   STATE_CONTAINERS,
   type ContentsRequest,
   type QueueContents,
+  type WeightRequest,
 } from '../broker/scripts/inspector-scripts.js'
 import { AsynqError, ServerReplyError } from '../errors.js'
 import type { Command, Outcome, Redis, Reply } from '../redis/types.js'
@@ -37,7 +38,7 @@ export async function readContentsByCommands(
 async function readOne(
   pipeline: SharedPipeline,
   queue: string,
-  { day, sample, sampledGroups }: ContentsRequest,
+  { day, weigh }: ContentsRequest,
 ): Promise<QueueContents> {
   const own = [keys.groupsKey(queue), keys.leaseKey(queue), keys.aggregationSetsKey(queue)]
   const first = await pipeline.ask([
@@ -67,7 +68,7 @@ async function readOne(
     pendingSince!,
     groups.flatMap((group, at) => [group, groupSizes[at]!]),
   ]
-  if (sample > 0) {
+  if (weigh) {
     const containers = [
       ...STATE_CONTAINERS.map(({ range, key }, at) => ({ range, key: key(queue), size: sizes[at]! })),
       ...groups.map((group, at) => ({
@@ -76,7 +77,7 @@ async function readOne(
         size: Number(groupSizes[at]),
       })),
     ]
-    answer.push(await weigh(pipeline, queue, containers, own, { sample, sampledGroups }))
+    answer.push(await weighQueue(pipeline, queue, containers, own, weigh))
   }
   return queueContentsScript.decode(answer)!
 }
@@ -87,41 +88,45 @@ interface Container {
   readonly size: number
 }
 
-/** @param own keys that are weighed besides the containers, which are those of the states and then those of groups. */
-async function weigh(
+/**
+ * @param containers those of the states, and then those of groups.
+ * @param own keys that are weighed besides when everything is.
+ */
+async function weighQueue(
   pipeline: SharedPipeline,
   queue: string,
   containers: readonly Container[],
   own: readonly string[],
-  { sample, sampledGroups }: Pick<ContentsRequest, 'sample' | 'sampledGroups'>,
+  { sample, sampledGroups, whole }: WeightRequest,
 ): Promise<Reply> {
   const sampled = containers.slice(0, STATE_CONTAINERS.length + sampledGroups)
-  const ranges = await pipeline.ask(
-    sampled.flatMap(({ range, key, size }) =>
-      size <= sample
-        ? [read([range, key, 0, -1])]
-        : [read([range, key, 0, sample / 2 - 1]), read([range, key, -sample / 2, -1])],
-    ),
-  )
+  const rangesOf = ({ range, key, size }: Container) =>
+    size <= sample || !whole
+      ? [read([range, key, 0, sample - 1])]
+      : [read([range, key, 0, sample / 2 - 1]), read([range, key, -sample / 2, -1])]
+  const ranges = await pipeline.ask(sampled.flatMap(rangesOf))
   let next = 0
-  const tasksOf = sampled.map(({ size }) =>
+  const tasksOf = sampled.map((container) =>
     ranges
-      .slice(next, (next += size <= sample ? 1 : 2))
+      .slice(next, (next += rangesOf(container).length))
       .flatMap(texts)
       .map((id) => keys.taskKey(queue, id)),
   )
-  const keysOwn = [...containers.map(({ key }) => key), ...own]
-  const bytes = await usages(pipeline, [...keysOwn, ...tasksOf.flat()])
+  const groups = containers.slice(STATE_CONTAINERS.length)
+  const others = whole ? [...own, ...groups.map(({ key }) => key)] : []
+  const stateKeys = STATE_CONTAINERS.map(({ key }) => key(queue))
+  const bytes = await usages(pipeline, [...stateKeys, ...others, ...tasksOf.flat()])
   if (bytes === null) return 0
   const sum = (of: readonly string[]) => of.reduce((total, key) => total + bytes.get(key)!, 0)
   const part = (tasks: readonly string[], count: number) =>
     tasks.length === 0 ? 0 : (sum(tasks) / tasks.length) * count
-  const states = STATE_CONTAINERS.map((_, at) => part(tasksOf[at]!, containers[at]!.size))
-  const waiting = containers.slice(STATE_CONTAINERS.length).reduce((total, { size }) => total + size, 0)
-  const grouped = part(tasksOf.slice(STATE_CONTAINERS.length).flat(), waiting)
+  let total = sum(others)
+  for (const [at, key] of stateKeys.entries())
+    total += part(tasksOf[at]!, containers[at]!.size) + bytes.get(key)!
+  const waiting = groups.reduce((all, { size }) => all + size, 0)
+  total += part(tasksOf.slice(STATE_CONTAINERS.length).flat(), waiting)
   const [largest, largestBytes] = [...bytes].reduce((most, one) => (one[1] > most[1] ? one : most), ['', 0])
-  const total = states.reduce((all, one) => all + one, sum(keysOwn) + grouped)
-  return [String(Math.round(total)), largest, largestBytes]
+  return [String(Math.floor(total)), largest, largestBytes]
 }
 
 /** What each key takes, 0 where it is gone; null when the server does not permit MEMORY USAGE. */

@@ -13,9 +13,8 @@ import { readContentsByCommands } from './queue-commands.js'
 
 /** Queues of one pipeline: bounds what it takes in memory, and what its time-out has to cover. */
 const PAGE = 500
-/** asynq v0.26 weighs as many task hashes of each state, and of as many groups. */
-const SAMPLE = 20
-const SAMPLED_GROUPS = 5
+/** Task hashes of each state, and groups: as many as asynq v0.26 weighs. */
+const SAMPLE = { sample: 20, sampledGroups: 5 }
 /** The script stays well below 5 ms of server time. */
 const MOST_GROUPS = 1000
 
@@ -30,13 +29,16 @@ export interface QueueReading {
 /**
  * All that queues hold, each at one instant, in the order given; an error for each that cannot be read. By one script a
  * queue: one round trip per master and 500 queues. Where that does not run (no right to it, a server before 7.0, a slot
- * half moved, thousands of groups), by single commands, which take three more.
+ * half moved, thousands of groups), by single commands, which take two more, and with weight four.
+ *
+ * @param options.weigh `as-go`: what Go's inspector shows as memory, to the byte. `whole`: all but counters and locks, from
+ *   a sample that also holds the tasks at the other end.
  */
 export async function readQueueContents(
   redis: Redis,
   clock: Clock,
   queues: readonly string[],
-  options: { readonly weight: boolean },
+  options: { readonly weigh: 'nothing' | 'as-go' | 'whole' },
 ): Promise<readonly (QueueReading | AsynqError)[]> {
   const readings: (QueueReading | AsynqError)[] = []
   const silent = new Map<string, AsynqError>()
@@ -47,9 +49,8 @@ export async function readQueueContents(
     const readAtMs = clock.nowMs()
     const request: ContentsRequest = {
       day: utcDay(readAtMs),
-      sample: options.weight ? SAMPLE : 0,
-      sampledGroups: SAMPLED_GROUPS,
       mostGroups: MOST_GROUPS,
+      weigh: options.weigh === 'nothing' ? null : { ...SAMPLE, whole: options.weigh === 'whole' },
     }
     const known = page.map((queue) => (shardOf && silent.get(shardOf(queue))) ?? null)
     const asked = page.filter((_, at) => known[at] === null)

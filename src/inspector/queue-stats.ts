@@ -45,7 +45,9 @@ export async function readQueueInfosEach(
   queues: readonly string[],
   options: { readonly memory: boolean },
 ): Promise<readonly (QueueInfo | AsynqError)[]> {
-  const readings = await readQueueContents(redis, clock, queues, { weight: options.memory })
+  const readings = await readQueueContents(redis, clock, queues, {
+    weigh: options.memory ? 'as-go' : 'nothing',
+  })
   return readings.map((reading) => (reading instanceof Error ? reading : queueInfo(reading)))
 }
 

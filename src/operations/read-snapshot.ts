@@ -279,7 +279,9 @@ async function measureQueues(
 }> {
   const measures = new Map<string, QueueMeasure>()
   const unreadable = new Map<string, string>()
-  const readings = await readQueueContents(redis, systemClock, queues, { weight })
+  const readings = await readQueueContents(redis, systemClock, queues, {
+    weigh: weight ? 'whole' : 'nothing',
+  })
   for (const [at, queue] of queues.entries()) {
     const reading = readings[at]!
     if (reading instanceof WrongTypeError) unreadable.set(queue, reading.message)

@@ -2,7 +2,9 @@ import assert from 'node:assert/strict'
 import { Broker } from '../../src/broker/broker.js'
 import { Client } from '../../src/client/client.js'
 import { UnavailableError, WrongTypeError } from '../../src/errors.js'
+import { systemClock } from '../../src/clock.js'
 import { Inspector, type QueueInfo } from '../../src/inspector/inspector.js'
+import { readQueueContents } from '../../src/inspector/queue-contents.js'
 import { openRedis } from '../../src/redis/connect.js'
 import type { Arg, Redis } from '../../src/redis/types.js'
 import * as keys from '../../src/wire/keys.js'
@@ -85,6 +87,30 @@ describe('what queues hold', () => {
       const single = await new Inspector(plain).queueInfos(queues, { memory })
       assert.deepEqual(untimed(single), untimed(infos))
     }
+  })
+
+  it('is weighed alike by both, with everything in it too', async () => {
+    await fill('full')
+    const weigh = async (redis: Redis) => {
+      const [reading] = await readQueueContents(redis, systemClock, ['full'], { weigh: 'whole' })
+      assert.ok(reading && !(reading instanceof Error))
+      return reading.contents
+    }
+    const contents = await weigh(cluster().redis)
+    const { weight } = contents
+    assert.deepEqual((await weigh(plain)).weight, weight)
+    const { memoryBytes } = await inspector().queueInfo('full')
+    let exact = 0
+    const owner = (await cluster().redis.topology()).shardOfSlot(queueSlot('full').slot!)!.master!
+    for (const key of (await cluster().command(owner.address, 'KEYS', 'asynq:{full}:*')) as Buffer[])
+      exact += Number(await cluster().command(owner.address, 'MEMORY', 'USAGE', key))
+    // Where the tasks that come in grow, a sample from the one end alone is far off.
+    const [off, offAsGo] = [Math.abs(weight!.bytes - exact), Math.abs(memoryBytes! - exact)]
+    assert.ok(off < exact / 10 && off < offAsGo, `${weight!.bytes} and ${memoryBytes} for ${exact}`)
+    // Of the pending tasks, the largest is the last that came in, of 4400 bytes.
+    assert.ok(weight!.largestKey!.bytes > 4400)
+    // Six containers, eight groups and their names, a lease, the mark of a pause.
+    assert.equal(contents.keys, 6 + 8 + 1 + 1 + 1)
   })
 
   it('takes a round trip for each 500 queues, and by single commands no more for many than for few', async () => {

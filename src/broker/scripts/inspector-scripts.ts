@@ -128,10 +128,7 @@ export interface QueueContents {
   readonly weight: QueueWeight | null
 }
 
-/**
- * Approximate: what the server says of the keys counted in `keys`, and for each state the average of some task hashes,
- * half of them from either end, times its tasks; for all groups together from those of some groups.
- */
+/** Approximate: what the server says of keys, and of tasks a sample of each state and of all groups together. */
 export interface QueueWeight {
   readonly bytes: number
   /** Of the keys that were weighed; null when there are none. */
@@ -142,12 +139,18 @@ export interface QueueWeight {
 export interface ContentsRequest {
   /** UTC date of the daily counters. */
   readonly day: string
-  /** Task hashes of each state to weigh, an even number; 0: no weight. */
-  readonly sample: number
-  /** Groups of which so many task hashes are weighed. */
-  readonly sampledGroups: number
-  /** Beyond so many the script does not look at them. */
+  /** Beyond so many groups the script does not look at them. */
   readonly mostGroups: number
+  /** Null: no weight. */
+  readonly weigh: WeightRequest | null
+}
+
+export interface WeightRequest {
+  /** Task hashes of each state, and of each group that is sampled: an even number. */
+  readonly sample: number
+  readonly sampledGroups: number
+  /** Task hashes from both ends, not only from the one that is read first; and every key but counters and locks. */
+  readonly whole: boolean
 }
 
 /** Null for a queue with more groups than can be looked at in one go. */
@@ -156,7 +159,7 @@ export const queueContentsScript: Script<
   QueueContents | null
 > = {
   name: 'queue-contents',
-  encode: ({ queue, request: { day, sample, sampledGroups, mostGroups } }) => ({
+  encode: ({ queue, request: { day, mostGroups, weigh } }) => ({
     keys: [
       keys.slotFenceKey(queue),
       ...STATE_CONTAINERS.map(({ key }) => key(queue)),
@@ -169,7 +172,13 @@ export const queueContentsScript: Script<
       keys.processedTotalKey(queue),
       keys.failedTotalKey(queue),
     ],
-    args: [keys.queuePrefix(queue), sample, sampledGroups, mostGroups],
+    args: [
+      keys.queuePrefix(queue),
+      mostGroups,
+      weigh?.sample ?? 0,
+      weigh?.sampledGroups ?? 0,
+      weigh?.whole ? 1 : 0,
+    ],
   }),
   decode(reply) {
     if (reply === 0) return null

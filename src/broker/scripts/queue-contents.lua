@@ -2,15 +2,15 @@
 --
 -- KEYS  1 slot fence (never there)   2 active   3 pending   4 scheduled   5 retry   6 archived   7 completed   8 groups
 --       9 lease   10 aggregation sets   11 paused   12 processed today   13 failed today   14 processed   15 failed
--- ARGV  1 prefix of the queue's keys   2 tasks of each state to weigh; 0: weigh nothing   3 groups whose tasks are weighed
---       4 groups at most
+-- ARGV  1 prefix of the queue's keys   2 groups at most   3 tasks of each state to weigh; 0: weigh nothing
+--       4 groups whose tasks are weighed   5 1: take the tasks from both ends, and weigh 8 to 10 and the groups too
 -- Returns 0 when it has more groups than that, else {sizes of 2 to 7, how many of 8 to 11 are there, 1 when paused,
 -- values of 12 to 15, pending_since of the oldest pending task, {group, size, ...}}, and when something is weighed
 -- {bytes, largest key, its bytes}, or in its place 0 where the server does not permit MEMORY USAGE.
 -- The fence keeps the script from running while the slot is half moved.
-local prefix, sample, sampled_groups = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local prefix, sample, sampled_groups, whole = ARGV[1], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5] == '1'
 
-if redis.call('SCARD', KEYS[8]) > tonumber(ARGV[4]) then
+if redis.call('SCARD', KEYS[8]) > tonumber(ARGV[2]) then
   return 0
 end
 
@@ -53,11 +53,11 @@ local function weigh(key)
   return bytes
 end
 
--- Adds the bytes of the tasks of a container, half of them from either end, to a sum; returns it and how many they are.
+-- The bytes of some tasks of a container together, and how many these are.
 local function weigh_tasks(range, key, size)
   local ids
-  if size <= sample then
-    ids = redis.call(range, key, 0, -1)
+  if size <= sample or not whole then
+    ids = redis.call(range, key, 0, sample - 1)
   else
     ids = redis.call(range, key, 0, sample / 2 - 1)
     for _, id in ipairs(redis.call(range, key, -sample / 2, -1)) do
@@ -71,20 +71,23 @@ local function weigh_tasks(range, key, size)
   return sum, #ids
 end
 
-for at = 2, 10 do
-  total = total + weigh(KEYS[at])
-end
 for at = 2, 7 do
   local size = answer[at - 1]
   if size > 0 then
     local sum, weighed = weigh_tasks(at < 4 and 'LRANGE' or 'ZRANGE', KEYS[at], size)
     total = total + sum / weighed * size
   end
+  total = total + weigh(KEYS[at])
+end
+for at = 8, whole and 10 or 0 do
+  total = total + weigh(KEYS[at])
 end
 local waiting, sum, weighed = 0, 0, 0
 for at = 1, #groups, 2 do
   local key, size = prefix .. 'g:' .. groups[at], groups[at + 1]
-  total = total + weigh(key)
+  if whole then
+    total = total + weigh(key)
+  end
   waiting = waiting + size
   if at < 2 * sampled_groups and size > 0 then
     local more, tasks = weigh_tasks('ZRANGE', key, size)
@@ -94,5 +97,5 @@ end
 if weighed > 0 then
   total = total + sum / weighed * waiting
 end
-answer[15] = refused and 0 or {string.format('%.0f', total), largest, largest_bytes}
+answer[15] = refused and 0 or {string.format('%d', total), largest, largest_bytes}
 return answer
