@@ -6,7 +6,13 @@ import {
 } from '../broker/scripts/inspector-scripts.js'
 import { runScript, scriptCommand } from '../broker/scripts/script.js'
 import { nowSec, type Clock } from '../clock.js'
-import { PreconditionError, TaskNotFoundError, TaskStateError, type AsynqError } from '../errors.js'
+import {
+  PreconditionError,
+  TaskNotFoundError,
+  TaskStateError,
+  WrongTypeError,
+  type AsynqError,
+} from '../errors.js'
 import type { Command, Outcome, Redis } from '../redis/types.js'
 import { taskKey } from '../wire/keys.js'
 import type { TaskState } from '../wire/state.js'
@@ -157,7 +163,7 @@ export async function changeAllTasks(
     const readings = await readTasks(redis, clock, names)
     const ready = names.flatMap((name, at) => {
       const reading = readings[at]!
-      return (isTaskInfo(reading) ? reading.state === state : verb === 'delete')
+      return (isTaskInfo(reading) ? reading.state === state : verb === 'delete' && isDeletable(reading))
         ? [{ id: name.id, command: changeCommand(clock, verb, { ...name, state, group }, reading) }]
         : []
     })
@@ -188,6 +194,10 @@ export async function changeAllTasks(
   }
   return { changed, left: rest.passed, total }
 }
+
+/** What is no task, though its id stands among them, belongs to whoever wrote it. */
+const isDeletable = (reading: TaskReading) =>
+  !(reading instanceof UndecodableTask && reading.error instanceof WrongTypeError)
 
 /**
  * The ids of a container from its oldest on, while those that are changed leave it. Goes on behind the last id that was

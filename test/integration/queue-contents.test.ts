@@ -246,6 +246,47 @@ describe('what queues hold', () => {
       assert.match(stderr, /^Error: key "asynq:\{bad-list\}:pending" is of a type .*\n$/)
     })
 
+    it('a listing of many queues shows the tasks of the others', async () => {
+      const { code, stdout, stderr } = await run('task', 'ls', '-q', '*', '-s', 'pending', '--json')
+      assert.equal(code, 6, stderr)
+      const document = JSON.parse(stdout) as { tasks: { queue: string }[]; problems: { queue: string }[] }
+      assertSchema(document, 'task-list/v1')
+      assert.deepEqual([document.tasks[0]!.queue, document.problems[0]!.queue], ['good', 'bad-list'])
+      const where = await run('task', 'ls', '-q', '*', '-s', 'pending', '--where', 'type=t')
+      assert.equal(where.code, 6)
+      assert.match(where.stdout, /good/)
+      assert.match(
+        where.stderr,
+        /^Error: 1 of 4 queues have a problem: "bad-list": key "asynq:\{bad-list\}:pending"/m,
+      )
+    })
+
+    it('what stands in the place of a task is no task, and is left to whoever wrote it', async () => {
+      const foreign = keys.taskKey('good', 'foreign')
+      await ask('SET', foreign, 'value')
+      for (const [command, name] of [
+        ['LPUSH', 'pending'],
+        ['RPUSH', 'pending'],
+      ] as const)
+        await ask(command, `${keys.queuePrefix('good')}${name}`, 'foreign')
+      await ask('ZADD', keys.archivedKey('good'), 1, 'foreign')
+      const { code, stdout, stderr } = await run('task', 'ls', '-q', 'good', '-s', 'pending')
+      assert.equal(code, 0, stderr)
+      assert.match(stdout, /^[-0-9a-f]{36} /m)
+      assert.match(stderr, /2 tasks do not decode/)
+      assert.match(
+        (await run('task', 'ls', '-q', 'good', '-s', 'pending', '--where', 'type=t')).stderr,
+        /1 tasks fit/,
+      )
+      const task = await run('task', 'inspect', '-q', 'good', 'foreign')
+      assert.equal(task.code, 8)
+      assert.match(task.stderr, /^Error: key "asynq:\{good\}:t:foreign" is of a type .*\n$/)
+      const result = await inspector().changeAll('delete', 'good', 'archived')
+      assert.deepEqual(result, { changed: 0, left: 1, total: 1 })
+      assert.deepEqual((await inspector().changeAll('delete', 'good', 'pending')).changed, 1)
+      assert.equal(String(await ask('GET', foreign)), 'value')
+    })
+
     it('a snapshot of the cluster leaves it out, with a warning', async () => {
       const { code, stdout, stderr } = await run('cluster', 'snapshot', '--json')
       assert.equal(code, 0, stderr)
