@@ -307,6 +307,7 @@ processed  failed  error rate
       await press('l')
       await see(/\[grouped 0\]/)
       await press('h', 'n', 'p')
+      await see(/> *a +image:resize/)
       await press('Enter')
       await see(/State +pending/)
       await press('Escape')
