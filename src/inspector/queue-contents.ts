@@ -52,23 +52,31 @@ export async function readQueueContents(
       mostGroups: MOST_GROUPS,
       weigh: options.weigh === 'nothing' ? null : { ...SAMPLE, whole: options.weigh === 'whole' },
     }
-    const known = page.map((queue) => (shardOf && silent.get(shardOf(queue))) ?? null)
-    const asked = page.filter((_, at) => known[at] === null)
-    const answers: readonly Answer[] = scripted
-      ? await readByScripts(redis, asked, request)
-      : asked.map(() => null)
-    const open = asked.filter((_, at) => answers[at] === null)
-    // A server that runs none of these scripts will not run the next.
-    scripted &&= open.length === 0 || open.length < asked.length
-    const rest = await readContentsByCommands(redis, open, request)
-    const [answer, single] = [answers.values(), rest.values()]
-    for (const [at, queue] of page.entries()) {
-      const contents =
-        known[at] ?? (answer.next().value as Answer) ?? (single.next().value as QueueContents | AsynqError)
-      readings.push(contents instanceof Error ? contents : { queue, contents, readAtMs })
-      if (!(contents instanceof UnavailableError)) continue
+    const found = new Map<string, QueueContents | AsynqError>()
+    const missing = () => page.filter((queue) => !found.has(queue))
+    for (const queue of page) {
+      const failure = shardOf && silent.get(shardOf(queue))
+      if (failure) found.set(queue, failure)
+    }
+    if (scripted) {
+      const asked = missing()
+      const answers = await readByScripts(redis, asked, request)
+      for (const [at, queue] of asked.entries()) {
+        const answer = answers[at]!
+        if (answer !== 'not-run') found.set(queue, answer)
+      }
+      // A server that runs none of these scripts will not run the next.
+      scripted = asked.length === 0 || missing().length < asked.length
+    }
+    const rest = missing()
+    const contents = await readContentsByCommands(redis, rest, request)
+    for (const [at, queue] of rest.entries()) found.set(queue, contents[at]!)
+    for (const queue of page) {
+      const reading = found.get(queue)!
+      readings.push(reading instanceof Error ? reading : { queue, contents: reading, readAtMs })
+      if (!(reading instanceof UnavailableError)) continue
       shardOf ??= await shards(redis)
-      silent.set(shardOf(queue), contents)
+      silent.set(shardOf(queue), reading)
     }
   }
   return readings
@@ -85,21 +93,18 @@ async function shards(redis: Redis): Promise<(queue: string) => string> {
   }
 }
 
-/** Null: the script says nothing of the queue. */
-type Answer = QueueContents | AsynqError | null
-
 async function readByScripts(
   redis: Redis,
   queues: readonly string[],
   request: ContentsRequest,
-): Promise<readonly Answer[]> {
+): Promise<readonly (QueueContents | AsynqError | 'not-run')[]> {
   const outcomes = await redis.sendAll(
     queues.map((queue) =>
       readingScriptCommand(queueContentsScript, { queue, request }, { tellTryAgain: true }),
     ),
   )
   return outcomes.map((outcome) => {
-    if (outcome.ok) return queueContentsScript.decode(outcome.value)
-    return outcome.error instanceof UnavailableError ? outcome.error : null
+    if (outcome.ok) return queueContentsScript.decode(outcome.value) ?? 'not-run'
+    return outcome.error instanceof UnavailableError ? outcome.error : 'not-run'
   })
 }
