@@ -10,6 +10,7 @@ import type { Redis } from '../redis/types.js'
 import { utcDay } from '../wire/keys.js'
 import { queueSlot } from '../wire/slot.js'
 import { readContentsByCommands } from './queue-commands.js'
+import { isRefused } from './reads.js'
 
 /** Queues of one pipeline: bounds what it takes in memory, and what its time-out has to cover. */
 const PAGE = 500
@@ -17,6 +18,9 @@ const PAGE = 500
 const SAMPLE = { sample: 20, sampledGroups: 5 }
 /** The script stays well below 5 ms of server time. */
 const MOST_GROUPS = 1000
+
+/** Connections whose user may not run the script: asking again would only fill the server's log of refusals. */
+const refusing = new WeakSet<Redis>()
 
 /** What a queue held. */
 export interface QueueReading {
@@ -43,7 +47,6 @@ export async function readQueueContents(
   const readings: (QueueReading | AsynqError)[] = []
   const silent = new Map<string, AsynqError>()
   let shardOf: ((queue: string) => string) | undefined
-  let scripted = true
   for (let from = 0; from < queues.length; from += PAGE) {
     const page = queues.slice(from, from + PAGE)
     const readAtMs = clock.nowMs()
@@ -58,15 +61,13 @@ export async function readQueueContents(
       const failure = shardOf && silent.get(shardOf(queue))
       if (failure) found.set(queue, failure)
     }
-    if (scripted) {
+    if (!refusing.has(redis)) {
       const asked = missing()
       const answers = await readByScripts(redis, asked, request)
       for (const [at, queue] of asked.entries()) {
         const answer = answers[at]!
         if (answer !== 'not-run') found.set(queue, answer)
       }
-      // A server that runs none of these scripts will not run the next.
-      scripted = asked.length === 0 || missing().length < asked.length
     }
     const rest = missing()
     const contents = await readContentsByCommands(redis, rest, request)
@@ -103,6 +104,7 @@ async function readByScripts(
       readingScriptCommand(queueContentsScript, { queue, request }, { tellTryAgain: true }),
     ),
   )
+  if (outcomes.some(isRefused)) refusing.add(redis)
   return outcomes.map((outcome) => {
     if (outcome.ok) return queueContentsScript.decode(outcome.value) ?? 'not-run'
     return outcome.error instanceof UnavailableError ? outcome.error : 'not-run'
