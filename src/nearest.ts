@@ -1,12 +1,18 @@
-/** The one of `known` that was probably meant; null when none is near. Ties go by code point. */
+/** The one of `known` that was probably meant, whatever its case; null when none is near. Ties go by code point. */
 export function nearest(given: string, known: readonly string[]): string | null {
   let best: { readonly name: string; readonly distance: number } | null = null
   for (const name of known) {
-    const distance = editDistance(given, name)
+    const distance = editDistance(given.toLowerCase(), name.toLowerCase())
     if (!best || distance < best.distance || (distance === best.distance && name < best.name))
       best = { name, distance }
   }
   return best && best.distance <= Math.max(1, Math.floor(given.length / 3)) ? best.name : null
+}
+
+/** A question to put into a message, when one of `known` is near; else nothing. */
+export function guess(given: string, known: readonly string[]): string {
+  const near = nearest(given, known)
+  return near === null ? '' : `did you mean "${near}"? `
 }
 
 /** Letters to be put in, taken out or changed to make one text the other. */

@@ -27,6 +27,7 @@ import { globalFlagEntries, type GlobalFlag, type Settings } from './global-flag
 import { VALUE_GUARD, withoutGuards } from './normalize-argv.js'
 import type { OutFile } from './out-file.js'
 import { outIsTerminal, writeOut } from './output.js'
+import { parserMessage } from './parser-message.js'
 import { reportBug, reportError } from './report-error.js'
 import type { ItemResult } from './results.js'
 
@@ -301,7 +302,9 @@ export abstract class BaseCommand extends Command {
     // A refused flag or argument is oclif's own error; help and version end with exit 0.
     if (error.oclif?.exit === 0) throw error
     const isUsage = error.oclif !== undefined && !(error instanceof AsynqError)
-    const shown = isUsage ? new UsageError(this.#usageProblem(parserMessage(error.message))) : error
+    const shown = isUsage
+      ? new UsageError(this.#usageProblem(parserMessage(error.message.replaceAll(VALUE_GUARD, ''))))
+      : error
     const { monitoring } = this.ctor as typeof BaseCommand
     const asked = /(^|,)(--json|(--output|-o),(json|jsonl|yaml))(,|$)/.test(this.argv.join(','))
     if (shown instanceof AsynqError) {
@@ -508,15 +511,4 @@ export abstract class BaseCommand extends Command {
       await drop()
     }
   }
-}
-
-/** What the parser complains about, as one line: it may list several things, each on its own. */
-function parserMessage(text: string): string {
-  const lines = text
-    .replaceAll(VALUE_GUARD, '')
-    .split('\n')
-    .map((line) => line.trim())
-    .filter((line) => line !== '' && !/^(See more help|The following errors?)/.test(line))
-  const said = text.startsWith('The following error') ? lines : lines.slice(0, 1)
-  return said.map((line) => line.replace(/^(\w)/, (letter) => letter.toLowerCase())).join('; ')
 }

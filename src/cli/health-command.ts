@@ -168,14 +168,14 @@ export abstract class HealthCommand extends BaseCommand {
         .flatMap((text) => text.split(','))
         .map((name) => name.trim())
     const offered = new Set(this.offered().map(({ name }) => name))
-    const stage = (what: string) => (name: string) => {
+    const stage = (what: string | null) => (name: string) => {
       const found = requireStage(name, what)
       if (offered.has(found.name)) return found.name
       throw new UsageError(
-        `${what}: "${name}" is no stage of this command; there are ${[...offered].join(', ')}`,
+        `${what === null ? '' : `${what}: `}"${name}" is no stage of this command; there are ${[...offered].join(', ')}`,
       )
     }
-    const only = [...this.rest.map(stage('stage')), ...named('only').map(stage('only'))]
+    const only = [...this.rest.map(stage(null)), ...named('only').map(stage('only'))]
     const skip = new Set(named('skip').map(stage('skip')))
     // A command with fewer stages leaves out the others, without making its own be judged that have no threshold.
     for (const { name } of STAGES) if (!offered.has(name)) skip.add(name)

@@ -61,18 +61,18 @@ export function normalizeArgv(
       if (flag && !flag.boolean && needsValue(token) && at + 1 < argv.length) before.push(argv[++at]!)
       continue
     }
+    // Before the command, or behind a topic.
+    if (token === 'help' && commands.some((known) => startsWith(known.words, words))) {
+      const rest = argv.slice(at + 1).filter((word) => !word.startsWith('-'))
+      return { kind: 'topic', words: [...words, ...rest], version: false }
+    }
     words.push(token)
     command = longest(words, argv.slice(at + 1), commands)
     if (command) at += command.words.length - words.length
-    else if (!commands.some((known) => startsWith(known.words, words))) {
-      if (words[0] === 'help' && words.length > 1)
-        return { kind: 'topic', words: words.slice(1), version: false }
-      if (words[0] === 'help') continue
+    else if (!commands.some((known) => startsWith(known.words, words)))
       return { kind: 'unknown', words, suggestion: suggest(words, commands) }
-    }
   }
-  if (!command)
-    return { kind: 'topic', words: words.filter((word) => word !== 'help'), version: version && !help }
+  if (!command) return { kind: 'topic', words, version: version && !help }
   const args = normalizeFlags([...before, ...argv.slice(at)], [...globals, ...command.flags])
   return { kind: 'command', words: command.words, args }
 }

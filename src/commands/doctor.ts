@@ -9,6 +9,7 @@ import type { RepairChoices } from '../doctor/judge.js'
 import { AsynqError, NotFoundError, QueueNotFoundError, UsageError } from '../errors.js'
 import { globPattern } from '../glob.js'
 import { readQueueNames } from '../inspector/queues.js'
+import { guess } from '../nearest.js'
 import { selectQueues } from '../operations/list-queues.js'
 import type { Redis } from '../redis/types.js'
 import type { Column, Listing } from '../render/listing.js'
@@ -185,12 +186,8 @@ export default class Doctor extends BaseCommand {
       { key: 'severity', title: 'Severity', value: ({ severity }) => severity },
       { key: 'count', title: 'Count', value: ({ count }) => count },
       { key: 'bytes', title: 'Bytes', value: ({ bytes }) => bytes },
-      ...(fixing
-        ? ([
-            { key: 'fixed', title: 'Fixed', value: ({ fixed }) => fixed },
-            { key: 'failed', title: 'Failed', value: ({ failed }) => failed },
-          ] satisfies Column<Finding>[])
-        : []),
+      { key: 'fixed', title: 'Fixed', value: ({ fixed }) => fixed, wide: !fixing },
+      { key: 'failed', title: 'Failed', value: ({ failed }) => failed, wide: !fixing },
       { key: 'meaning', title: 'Meaning', value: ({ code }) => FINDING_KINDS[code].meaning, wide: true },
       { key: 'repair', title: 'Repair', value: ({ code }) => FINDING_KINDS[code].repair, wide: true },
       { key: 'example', title: 'Example', value: ({ samples }) => samples[0]?.key ?? null, wide: true },
@@ -244,7 +241,9 @@ function wantedCodes(
       .flatMap((glob) => {
         const codes = FINDING_CODES.filter((code) => globPattern(glob).test(code))
         if (codes.length === 0)
-          throw new UsageError(`there is no finding "${glob}": there are ${FINDING_CODES.join(', ')}`)
+          throw new UsageError(
+            `no finding "${glob}"; ${guess(glob, FINDING_CODES)}there are ${FINDING_CODES.join(', ')}`,
+          )
         return codes
       })
   const checked = new Set(check.length === 0 ? FINDING_CODES : codesOf(check))

@@ -1,5 +1,6 @@
 import { UsageError } from '../errors.js'
 import { globPattern } from '../glob.js'
+import { guess } from '../nearest.js'
 import { STAGES, STAGE_NAMES, stageNamed, type StageName, type StageOf } from './stages.js'
 import { parseThreshold, type Threshold } from './threshold.js'
 
@@ -96,11 +97,13 @@ export function parseOverrides(
   return bounds
 }
 
-/** @throws {UsageError} with the nearest names. */
-export function requireStage(name: string, what: string): StageOf {
+/** @param what named it; null: it stands for itself. @throws {UsageError} with the nearest name. */
+export function requireStage(name: string, what: string | null): StageOf {
   const stage = stageNamed(name)
   if (stage) return stage
-  throw new UsageError(`${what}: no stage "${name}"; there are ${STAGE_NAMES.join(', ')}`)
+  throw new UsageError(
+    `${what === null ? '' : `${what}: `}no stage "${name}"; ${guess(name, STAGE_NAMES)}there are ${STAGE_NAMES.join(', ')}`,
+  )
 }
 
 /**

@@ -47,7 +47,7 @@ function locatorFor(target: Target, options: ConnectionOptions): Locator {
     case 'single':
       return singleLocator(endpointOf(target, options), options)
     case 'socket': {
-      const { username, password, db } = options
+      const { username, password, db, oneShot } = options
       return singleLocator(
         {
           address: target.path,
@@ -55,6 +55,7 @@ function locatorFor(target: Target, options: ConnectionOptions): Locator {
           username,
           password,
           db,
+          oneShot: oneShot ?? false,
         },
         options,
       )
@@ -120,6 +121,7 @@ function sentinelLocator(
         where: sentinel,
         username: options.sentinelUsername,
         password: options.sentinelPassword,
+        oneShot: options.oneShot ?? false,
       }
       try {
         const connection = await pool.get(endpoint, shareMs)

@@ -1,8 +1,7 @@
 import type { Redis as IoRedis } from 'ioredis'
 import { formatAddress } from './address.js'
 import { connectError, describeFailure } from './failures.js'
-import type { LinkTarget } from './link-target.js'
-import type { NodeLink } from './node-link.js'
+import type { Link, LinkTarget } from './link.js'
 import type { Arg, ConnectionOptions, HostPort, Outcome } from './types.js'
 
 export interface Endpoint {
@@ -14,6 +13,8 @@ export interface Endpoint {
   readonly db?: number | undefined
   /** Refuse a server that runs in cluster mode: single-server commands would see a part of the keys. */
   readonly refuseCluster?: boolean
+  /** For a command that asks and ends: the lightest link. */
+  readonly oneShot?: boolean
 }
 
 export function endpointOf(where: HostPort, options: ConnectionOptions): Endpoint {
@@ -23,6 +24,7 @@ export function endpointOf(where: HostPort, options: ConnectionOptions): Endpoin
     username: options.username,
     password: options.password,
     db: options.db,
+    oneShot: options.oneShot ?? false,
   }
 }
 
@@ -32,12 +34,12 @@ export function endpointOf(where: HostPort, options: ConnectionOptions): Endpoin
  */
 export class NodeConnection {
   readonly address: string
-  readonly #link: NodeLink
+  readonly #link: Link
   readonly #endpoint: Endpoint
   readonly #target: LinkTarget
   readonly #usesTls: boolean
 
-  private constructor(endpoint: Endpoint, link: NodeLink, target: LinkTarget) {
+  private constructor(endpoint: Endpoint, link: Link, target: LinkTarget) {
     this.address = endpoint.address
     this.#endpoint = endpoint
     this.#link = link
@@ -64,7 +66,9 @@ export class NodeConnection {
     const disconnect = () => link.close()
     const onEnd = () => signal.removeEventListener('abort', disconnect)
     const target: LinkTarget = { where, tls, timeoutMs, onEnd }
-    const link: NodeLink = new (await import('./node-link.js')).NodeLink(target)
+    const link: Link = endpoint.oneShot
+      ? new (await import('./direct-link.js')).DirectLink(target)
+      : new (await import('./ioredis-link.js')).IoRedisLink(target)
     const connection = new NodeConnection(endpoint, link, target)
     signal.addEventListener('abort', disconnect, { once: true })
     try {
@@ -91,8 +95,11 @@ export class NodeConnection {
 
   /** A client of its own for the same server and user, not yet connected: subscribing takes a connection over. */
   async subscriber(): Promise<IoRedis> {
-    const { subscriberClient } = await import('./subscriber-client.js')
-    return subscriberClient(this.#target, this.#endpoint)
+    const { IoRedisLink } = await import('./ioredis-link.js')
+    const { client } = new IoRedisLink({ ...this.#target, onEnd: () => undefined })
+    const { username, password } = this.#endpoint
+    if (password !== undefined) Object.assign(client.options, { username, password })
+    return client
   }
 
   close(): void {

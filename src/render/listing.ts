@@ -1,6 +1,6 @@
 import { UsageError } from '../errors.js'
 import { globPattern } from '../glob.js'
-import { nearest } from '../nearest.js'
+import { guess } from '../nearest.js'
 import {
   formatBytes,
   formatDuration,
@@ -224,22 +224,13 @@ function findColumn<Row>(listing: Listing<Row>, key: string): Column<Row> {
   })
   if (column) return column
   const keys = listing.columns.map((known) => known.key)
-  const names = new Map(
-    listing.columns.flatMap(({ key: name, unit }) => [
-      [name.toLowerCase(), name] as const,
-      ...(unit && name.toLowerCase().endsWith(unit) ? [shortened(name, unit)] : []),
-    ]),
+  // Without its unit a column is found as well.
+  const short = listing.columns.flatMap(({ key: name, unit }) =>
+    unit && name.length > unit.length && name.toLowerCase().endsWith(unit)
+      ? [name.slice(0, -unit.length)]
+      : [],
   )
-  const near = names.get(nearest(wanted, [...names.keys()]) ?? '') ?? null
-  throw new UsageError(
-    `no column "${key}"; ${near === null ? '' : `did you mean "${near}"? `}there are ${keys.join(', ')}`,
-  )
-}
-
-/** A key without its unit, by which the column is found as well. */
-function shortened(key: string, unit: string): readonly [string, string] {
-  const short = key.slice(0, -unit.length)
-  return [short.toLowerCase(), short]
+  throw new UsageError(`no column "${key}"; ${guess(key, [...short, ...keys])}there are ${keys.join(', ')}`)
 }
 
 const FILTER_FORM = 'column=glob, column!=glob, column<value or column>value (also <= and >=)'

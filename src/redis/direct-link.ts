@@ -1,6 +1,6 @@
 import { createConnection, type Socket } from 'node:net'
 import RedisParser from 'redis-parser'
-import { tlsSocketOptions, type LinkTarget } from './link-target.js'
+import { tlsSocketOptions, type Link, type LinkTarget } from './link.js'
 import type { Arg, Outcome, Reply } from './types.js'
 
 interface Waiting {
@@ -11,11 +11,10 @@ interface Waiting {
 }
 
 /**
- * The bare wire to one server, a socket and a reply parser, without time-outs, log-in or error texts: those are
- * NodeConnection's. It never reconnects and never sends a command twice. ioredis would take twice the time for a command
- * in a pipeline, and as much to load as starting Node does (docs/bench.md).
+ * A link for commands that ask and end: a socket and a reply parser. Loading ioredis costs a short command as much
+ * time as starting Node (docs/bench.md).
  */
-export class NodeLink {
+export class DirectLink implements Link {
   readonly #target: LinkTarget
   #socket: Socket | undefined
   #open = false
@@ -31,7 +30,6 @@ export class NodeLink {
     return this.#open
   }
 
-  /** Rejects with the error of the socket. */
   async connect(): Promise<void> {
     const { where, tls } = this.#target
     // Loaded for whoever needs it: node:tls is a large part of Node.
@@ -40,8 +38,6 @@ export class NodeLink {
       : createConnection(where)
     this.#socket = socket
     socket.setNoDelay(true)
-    // A peer that vanished without a word is noticed in the end even while nothing is asked.
-    socket.setKeepAlive(true)
     const parser = new RedisParser({
       returnReply: (reply) => this.#take({ ok: true, value: reply as Reply }),
       returnError: (error) => this.#take({ ok: false, error }),
@@ -66,7 +62,6 @@ export class NodeLink {
     })
   }
 
-  /** Replies in order; rejects when the link breaks before the last of them. */
   run(commands: readonly (readonly Arg[])[]): Promise<readonly Outcome[]> {
     const socket = this.#socket
     if (!this.#open || !socket) return Promise.reject(new Error('connection closed'))
