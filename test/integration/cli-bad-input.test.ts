@@ -53,6 +53,24 @@ describe('asynq given bad input', () => {
       await refused(2, pattern, args)
   }).timeout(120_000)
 
+  it('names the file that the system refuses, with exit code 5, before anything is sent', async () => {
+    const nowhere = ['-u', '127.0.0.1:1']
+    const none = '/dev/null/none'
+    for (const [pattern, args, env] of [
+      [
+        /cannot write .*none: its folder is a file/,
+        ['task', 'enqueue', '--batch', '--failed', none, ...nowhere],
+      ],
+      [/cannot write .*none: its folder is a file/, ['queue', 'ls', '--out', none, ...nowhere]],
+      [
+        /cannot use .*asynq-cluster-.*: its folder is a file/,
+        ['dev', 'cluster', 'up', '--port', '21999'],
+        { TMPDIR: '/dev/null' },
+      ],
+    ] as const)
+      await refused(5, pattern, args, { env: env ?? {} })
+  })
+
   it('works without a HOME', async () => {
     const { child, output, ended } = start(['cluster', 'keyslot', 'images', '--no-header'])
     child.stdin.end()

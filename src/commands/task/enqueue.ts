@@ -1,7 +1,7 @@
 import { Args, Flags } from '@oclif/core'
-import { createWriteStream } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { BaseCommand } from '../../cli/base-command.js'
+import { LineFile } from '../../cli/line-file.js'
 import { parseRate } from '../../cli/bulk-command.js'
 import { parsePositiveDuration, parseTime } from '../../units.js'
 import { readPayload } from '../../cli/read-payload.js'
@@ -98,10 +98,11 @@ With --batch each line of stdin is a JSON object: type, payload (any JSON), queu
       throw new UsageError('--rate goes with --count or --batch')
     if (this.dryRun) return this.#dryRun(tasks)
     this.oneShot = !batch && this.flags['count'] === undefined
+    const failedPath = this.flags['failed'] as string | undefined
+    const failedFile = failedPath === undefined ? null : new LineFile(failedPath)
     await this.withRedis(async (redis) => {
       const client = new Client(redis)
       const many = batch || this.flags['count'] !== undefined
-      const failedFile = this.#failedFile()
       const counts = { enqueued: 0, skipped: 0, failed: 0 }
       const done: EnqueuedTask[] = []
       let firstError: AsynqError | undefined
@@ -123,12 +124,12 @@ With --batch each line of stdin is a JSON object: type, payload (any JSON), queu
         if (!many) throw error
         counts.failed++
         firstError ??= error
-        failedFile?.write(`${result.source}\n`)
+        failedFile?.write(result.source)
         if (this.json)
           this.#printLine({ line: result.line, error: { code: error.code, message: error.message } })
         this.note(`line ${result.line}: ${error.message}`)
       }
-      await new Promise<void>((resolve) => (failedFile ? failedFile.end(resolve) : resolve()))
+      failedFile?.close()
       const replicas = await this.#waitForReplicas(redis, [...queues])
       if (this.json && !many) {
         this.printDocument({
@@ -267,11 +268,6 @@ With --batch each line of stdin is a JSON object: type, payload (any JSON), queu
       }
     }
     if (bad > 0) throw new AsynqError('PARTIAL', `${bad} lines cannot be used; nothing was changed`)
-  }
-
-  #failedFile() {
-    const path = this.flags['failed'] as string | undefined
-    return path === undefined ? undefined : createWriteStream(path)
   }
 
   #printLine(document: object): void {
