@@ -1,7 +1,8 @@
 /**
  * Moving a queue of many tasks: ours beside `redis-cli --cluster reshard`, on the same nodes, in the same run, and again
  * with a delay put on every connection. Prints a table in Markdown; how long enqueueing to the queue stood still is
- * measured by a client that enqueues all the time.
+ * measured by a client that enqueues all the time, and how long the source answered nobody, so that every other queue on
+ * it waited, by a thread that pings it every millisecond.
  *
  *   npx tsx bench/reshard.ts [--tasks 100000] [--delay 1] [--rounds 3]
  */
@@ -11,6 +12,7 @@ import { connect, createServer, type Server } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { Worker } from 'node:worker_threads'
 import { Client } from '../src/client/client.js'
 import { formCluster } from '../src/dev/form-cluster.js'
 import { openRedis } from '../src/redis/connect.js'
@@ -135,6 +137,34 @@ interface Measure {
   readonly moveMs: number
   /** The longest that one enqueue took. */
   readonly stallMs: number
+  /** The longest that the source took to answer PING. */
+  readonly silentMs: number
+}
+
+/** Pings a node from a thread of its own, so that work of ours in between is not taken for the node's. */
+function startPings(address: string): { stop(): Promise<number> } {
+  const [host, port] = address.split(':')
+  const code = `
+    const { parentPort } = require('node:worker_threads')
+    const socket = require('node:net').connect({ host: '${host}', port: ${port}, noDelay: true })
+    let [longest, sentAt, stopped] = [0, 0, false]
+    const ping = () => { sentAt = performance.now(); socket.write('PING\\r\\n') }
+    socket.on('connect', ping)
+    socket.on('data', () => {
+      longest = Math.max(longest, performance.now() - sentAt)
+      if (!stopped) return setTimeout(ping, 1)
+      parentPort.postMessage(longest)
+      socket.destroy()
+    })
+    parentPort.once('message', () => { stopped = true })`
+  const worker = new Worker(code, { eval: true })
+  return {
+    stop: () =>
+      new Promise((resolve) => {
+        worker.once('message', (longest: number) => resolve(longest))
+        worker.postMessage('stop')
+      }),
+  }
 }
 
 async function measure(bed: Bed, move: () => Promise<void>): Promise<Measure> {
@@ -154,13 +184,15 @@ async function measure(bed: Bed, move: () => Promise<void>): Promise<Measure> {
       await new Promise((resolve) => setTimeout(resolve, 10))
     }
   })()
+  const pings = startPings(direct.get(bed.addresses[1]!) ?? bed.addresses[1]!)
   const startedAt = performance.now()
   await move()
   const moveMs = performance.now() - startedAt
+  const silentMs = await pings.stop()
   running = false
   await enqueueing
   await redis.close()
-  return { moveMs, stallMs }
+  return { moveMs, stallMs, silentMs }
 }
 
 function redisCli(bed: Bed, pipeline: number): Promise<void> {
@@ -215,11 +247,13 @@ async function compare(delayMs: number): Promise<void> {
     const ours = best.get('asynq reshard apply')!
     process.stdout.write(`\n${TASKS} tasks, ${delayMs === 0 ? 'loopback' : `${delayMs} ms each way`}\n\n`)
     process.stdout.write(
-      '| mover | move | longest enqueue | ours is faster by |\n| --- | --- | --- | --- |\n',
+      '| mover | move | longest enqueue | source silent for | ours is faster by |\n| --- | --- | --- | --- | --- |\n',
     )
-    for (const [name, { moveMs, stallMs }] of best) {
+    for (const [name, { moveMs, stallMs, silentMs }] of best) {
       const ratio = name === 'asynq reshard apply' ? '' : `${(moveMs / ours.moveMs).toFixed(1)}x`
-      process.stdout.write(`| ${name} | ${Math.round(moveMs)} ms | ${Math.round(stallMs)} ms | ${ratio} |\n`)
+      process.stdout.write(
+        `| ${name} | ${Math.round(moveMs)} ms | ${Math.round(stallMs)} ms | ${Math.round(silentMs)} ms | ${ratio} |\n`,
+      )
     }
   } finally {
     await bed.stop()

@@ -220,8 +220,8 @@ function readCodes(path: string): ReadonlyMap<string, Buffer> {
  * files that were cut, and blocks that a crash left empty.
  */
 function checksum(bytes: Buffer): number {
+  const words = new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length >>> 2)
   let sum = bytes.length
-  for (let at = HEADER_BYTES; at + 4 <= bytes.length; at += 256)
-    sum = (Math.imul(sum, 31) + bytes.readUInt32LE(at)) >>> 0
+  for (let at = HEADER_BYTES / 4; at < words.length; at += 64) sum = (Math.imul(sum, 31) + words[at]!) >>> 0
   return sum
 }

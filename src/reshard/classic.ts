@@ -45,6 +45,8 @@ export interface CopyContext {
   /** Called after every batch. Throws to stop between two of them. */
   readonly onBatch: (moved: { readonly keys: number; readonly bytes: number }) => void
   readonly onConflict: (conflict: Conflict) => void
+  /** The last attempt ended with `NodesApartError`: begin with one small key, so that the source is not blocked for long. */
+  readonly probe: boolean
   /** Called before containers go over, and before the slot changes hands: waits for the replicas of the target. */
   readonly beforeContainers: () => Promise<void>
 }
@@ -52,13 +54,26 @@ export interface CopyContext {
 /** The target cannot take more: it is out of memory. Its message names the node. */
 export class TargetFullError extends PreconditionError {}
 
+/** The source cannot reach the target: while it tries, it answers nobody. */
+export class NodesApartError extends UnavailableError {
+  /** How long the source was blocked by that. */
+  readonly blockedMs: number
+
+  constructor(message: string, blockedMs: number, cause: Error) {
+    super(message, { cause })
+    this.blockedMs = blockedMs
+  }
+}
+
+/** How long the source may wait for the target's answer to a probe. */
+const PROBE_TIMEOUT_MS = 200
 /** Where the adaptation starts and how far it may go down, keys per batch. */
 const FIRST_BATCH = 100
 const SMALLEST_BATCH = 10
 /** Listed at once: many batches, so that listing costs little; a few at first, so that moving begins. */
 const WINDOW_KEYS = 20_000
 const FIRST_WINDOW_KEYS = 2000
-/** Measured at once, while the page before is under way. */
+/** Measured by one call of a script. */
 const PAGE_KEYS = 1000
 /** Bytes of a key that could not be measured. */
 const ASSUMED_BYTES = 1000
@@ -132,6 +147,7 @@ class SlotCopy {
   }
 
   async run(): Promise<void> {
+    if (this.#context.probe) await this.#probe()
     await this.#moveAll(['task', 'other'])
     await this.#moveAll(['lock'])
     await this.#context.beforeContainers()
@@ -146,78 +162,68 @@ class SlotCopy {
     }
   }
 
-  /**
-   * Everything of these kinds, window by window; the next one is listed while the present one moves, so it holds keys that
-   * are under way, and what stays behind on purpose.
-   */
+  /** Everything of these kinds. What was refused, or has come meanwhile, is found by looking again. */
   async #moveAll(kinds: readonly KeyKind[]): Promise<void> {
-    let count = FIRST_WINDOW_KEYS
-    let listed = await this.#list(count)
-    for (;;) {
-      const keys = listed.filter(({ kind }) => kinds.includes(kind))
-      if (keys.length === 0) {
-        if (listed.length < count) return
-        count = Math.max(FIRST_WINDOW_KEYS, listed.length * 2)
-        listed = await this.#list(count)
-        continue
-      }
-      const more = listed.length < count ? 0 : listed.length + WINDOW_KEYS
-      const next = more > 0 ? this.#list(more) : null
-      // Awaited below; until then a failure must not count as nobody's.
-      next?.catch(() => undefined)
-      await this.#moveKeys(keys)
-      const underWay = new Set(keys.map(({ name }) => name))
-      // What was under way may have been refused: the last look lists everything again.
-      listed = next ? (await next).filter(({ name }) => !underWay.has(name)) : await this.#list(count)
-      if (next) count = Math.min(more, listed.length)
-    }
+    while (await this.#sweep(kinds)) continue
   }
 
-  /** Two batches under way at once, and the next page being measured. */
-  async #moveKeys(keys: readonly SlotKey[]): Promise<void> {
-    const pages: SlotKey[][] = []
-    for (let at = 0; at < keys.length; at += PAGE_KEYS) pages.push(keys.slice(at, at + PAGE_KEYS))
-    const measured = new Map<number, Promise<readonly number[]>>()
-    const measure = (page: number) => {
-      if (page >= pages.length || measured.has(page)) return
-      const sizes = this.#measure(pages[page]!)
-      // Awaited where the page is used; until then a failure must not count as nobody's.
-      sizes.catch(() => undefined)
-      measured.set(page, sizes)
+  /**
+   * Two batches under way at once, and the next window being listed and measured. That one is listed while keys are under
+   * way, so it holds these too, and what stays behind on purpose.
+   * @returns whether there was anything.
+   */
+  async #sweep(kinds: readonly KeyKind[]): Promise<boolean> {
+    const line = new Batches()
+    let [found, complete] = [false, false]
+    let count = FIRST_WINDOW_KEYS
+    let seen = new Set<SlotKey['name']>()
+    const fill = async (): Promise<void> => {
+      const listed = await this.#list(count)
+      const fresh: SlotKey[] = []
+      let staying = 0
+      for (const key of listed) {
+        if (!kinds.includes(key.kind)) staying++
+        else if (!seen.has(key.name)) fresh.push(key)
+      }
+      seen = new Set(listed.map(({ name }) => name))
+      found ||= fresh.length > 0
+      line.add(fresh, await this.#measure(fresh))
+      complete = listed.length < count
+      const underWay = line.size + 2 * this.#context.bounds().batchKeys
+      count = fresh.length === 0 ? count * 2 : staying + underWay + WINDOW_KEYS
     }
-    const queue = new Batches()
-    let nextPage = 0
-    const refill = async (): Promise<void> => {
-      const page = nextPage++
-      measure(page)
-      measure(page + 1)
-      const sizes = await measured.get(page)!
-      measured.delete(page)
-      queue.add(pages[page]!, sizes)
+    let filling: Promise<void> | null = null
+    const filled = (): Promise<void> => {
+      filling ??= fill().finally(() => (filling = null))
+      // Awaited by the lanes; until then a failure must not count as nobody's.
+      filling.catch(() => undefined)
+      return filling
     }
-    let refilling = Promise.resolve()
     const lane = async () => {
       for (;;) {
         const { batchKeys, batchBytes } = this.#context.bounds()
-        while (queue.size < batchKeys && nextPage < pages.length) {
-          refilling = refilling.then(() =>
-            queue.size < batchKeys && nextPage < pages.length ? refill() : undefined,
-          )
-          await refilling
-        }
-        const batch = queue.take(Math.min(this.#batchKeys, batchKeys), batchBytes)
+        const most = Math.min(this.#batchKeys, batchKeys)
+        while (line.size < most && !complete) await filled()
+        if (line.size < WINDOW_KEYS / 2 && !complete) void filled()
+        const batch = line.take(most, batchBytes)
         if (batch === null) return
         await this.#migrate(batch)
       }
     }
     const lanes = await Promise.allSettled([lane(), lane()])
     for (const result of lanes) if (result.status === 'rejected') throw result.reason
+    return found
   }
 
-  async #migrate(batch: Batch): Promise<void> {
+  /** Where nothing but containers is left there is no key to try with: these go together. */
+  async #probe(): Promise<void> {
+    const key = (await this.#list(FIRST_WINDOW_KEYS)).find(({ kind }) => kind !== 'container')
+    if (key) await this.#migrate({ keys: [key], bytes: 0 }, PROBE_TIMEOUT_MS)
+  }
+
+  async #migrate(batch: Batch, timeoutMs = this.#timeoutMs(batch.bytes)): Promise<void> {
     const { source } = this.#context
     await this.#pace(batch.bytes)
-    const timeoutMs = this.#timeoutMs(batch.bytes)
     const sentAt = performance.now()
     const reply = await this.#run(source, [this.#command(batch.keys, timeoutMs, false)], timeoutMs * 2 + 2000)
     const outcome = reply[0]!
@@ -231,19 +237,19 @@ class SlotCopy {
     }
     this.#batchKeys = SMALLEST_BATCH
     this.#measureAll = true
-    await this.#recover(batch, outcome.error)
+    await this.#recover(batch, outcome.error, tookMs)
   }
 
   /** After an error some keys of the batch may have gone over: those that are left are looked at one by one. */
-  async #recover(batch: Batch, error: Error): Promise<void> {
+  async #recover(batch: Batch, error: Error, tookMs: number): Promise<void> {
     const { source, target } = this.#context
     const { message } = error
     if (message.includes('OOM'))
       throw new TargetFullError(`${target.address} is out of memory: ${message}`, { target: target.id })
-    if (message.startsWith('IOERR') || /CLUSTERDOWN|LOADING|MASTERDOWN|READONLY|TRYAGAIN|MOVED/.test(message))
-      throw new UnavailableError(`${source.address}: MIGRATE to ${target.address}: ${message}`, {
-        cause: error,
-      })
+    const what = `${source.address}: MIGRATE to ${target.address}: ${message}`
+    if (message.startsWith('IOERR')) throw new NodesApartError(what, tookMs, error)
+    if (/CLUSTERDOWN|LOADING|MASTERDOWN|READONLY|TRYAGAIN|MOVED/.test(message))
+      throw new UnavailableError(what, { cause: error })
     if (!message.includes('BUSYKEY')) throw error
     const asked = batch.keys.flatMap((key): Arg[][] => [['ASKING'], ['EXISTS', key.name]])
     const [here, there] = await Promise.all([this.#run(source, asked), this.#run(target, asked)])
@@ -292,7 +298,7 @@ class SlotCopy {
    * short but for big keys, which the target takes long to take in.
    */
   #timeoutMs(bytes: number): number {
-    return Math.round(Math.max(1000, this.#context.bounds().maxStallMs * 4) + bytes / SLOWEST_BYTES_PER_MS)
+    return Math.round(Math.max(1000, this.#context.bounds().maxStallMs * 2) + bytes / SLOWEST_BYTES_PER_MS)
   }
 
   /** Batches grow until one blocks its source for an eighth of what is bearable, and shrink above a half. */
@@ -324,13 +330,19 @@ class SlotCopy {
    * fifty is looked at, as long as those are small: measuring all costs the source a quarter of what moving them does.
    */
   async #measure(keys: readonly SlotKey[]): Promise<readonly number[]> {
-    const tasks = keys.flatMap(({ kind, name }) => (kind === 'task' ? [name as string] : []))
+    const tasks: string[] = []
+    const others: SlotKey[] = []
+    for (const key of keys) {
+      if (key.kind === 'task') tasks.push(key.name as string)
+      else if (key.kind === 'other') others.push(key)
+    }
     const taskBytes = await this.#measureTasks(tasks)
-    const restBytes = await this.#memory(keys.filter(({ kind }) => kind === 'other'))
+    if (tasks.length === keys.length) return taskBytes
+    const otherBytes = await this.#memory(others)
     let [task, other] = [0, 0]
     return keys.map(({ kind }) => {
       if (kind === 'task') return taskBytes[task++]!
-      return kind === 'other' ? restBytes[other++]! : LOCK_BYTES
+      return kind === 'other' ? otherBytes[other++]! : LOCK_BYTES
     })
   }
 
@@ -342,7 +354,10 @@ class SlotCopy {
         return tasks.map((_, at) => sample[Math.floor(at / SAMPLE_ONE_IN)]!)
       this.#measureAll = true
     }
-    return this.#sizes(tasks)
+    const sizes: number[] = []
+    for (let at = 0; at < tasks.length; at += PAGE_KEYS)
+      sizes.push(...(await this.#sizes(tasks.slice(at, at + PAGE_KEYS))))
+    return sizes
   }
 
   async #sizes(tasks: readonly string[]): Promise<readonly number[]> {

@@ -6,7 +6,7 @@ import type { Redis } from '../redis/types.js'
 import type { ClusterNode } from '../topology/types.js'
 import * as keys from '../wire/keys.js'
 import { keySlot } from '../wire/slot.js'
-import { copySlot, TargetFullError, type CopyBounds, type MigrateAuth } from './classic.js'
+import { copySlot, NodesApartError, TargetFullError, type CopyBounds, type MigrateAuth } from './classic.js'
 import { currentMaster, ownerIn, readView, type ShardMembers } from './cluster-view.js'
 import type { Conflict } from './conflicts.js'
 import { atomicMigration, readRunningJobs, type AtomicDialect } from './engine.js'
@@ -65,6 +65,9 @@ const LAG_BYTES = 1024 * 1024
 const SILENT_SEC = 2
 const RETRY_FIRST_MS = 20
 const RETRY_MOST_MS = 250
+/** Where each attempt blocks the source, it gets so many times as long for its clients before the next. */
+const APART_RESPITE = 5
+const APART_MOST_MS = 5000
 const ATOMIC_POLL_MS = 50
 const DRAIN_POLL_MS = 100
 
@@ -242,6 +245,7 @@ export class SlotMover {
       },
       onConflict: ({ key, kept }: Conflict) =>
         this.#host.onNotice(move, 'conflict', `${key} was on both nodes; kept: ${kept}`),
+      probe: this.#nodesApart,
       beforeContainers: () => this.#waitForReplica(target, REPLICA_WAIT_MS),
     })
   }
@@ -279,9 +283,13 @@ export class SlotMover {
       // set in the same breath, before any other client gets a word in.
       const queues = await this.#host.queuesOf(slot)
       const mark = String(Math.floor(Date.now() / 1000))
+      const marks = Object.fromEntries(queues.map((queue) => [queue, this.#paused[queue] ?? mark]))
+      // Another mark than ours stays when ours come off.
+      await this.#host.phase(this.#move, 'importing', { paused: marks, note: 'taken back' })
+      this.#paused = { ...this.#paused, ...marks }
       const outcomes = await redis.sendAllTo(source.address, [
         ['CLUSTER', 'SETSLOT', slot, 'STABLE'],
-        ...queues.map((queue) => ['SET', keys.pausedKey(queue), mark, 'NX']),
+        ...queues.map((queue) => ['SET', keys.pausedKey(queue), marks[queue]!, 'NX']),
       ])
       const stable = outcomes[0]!
       if (!stable.ok) throw stable.error
@@ -290,10 +298,8 @@ export class SlotMover {
         const outcome = outcomes[at + 1]!
         return outcome.ok && outcome.value !== null
       })
-      if (marked.length > 0) {
-        this.#paused = { ...this.#paused, ...Object.fromEntries(marked.map((queue) => [queue, mark])) }
+      if (marked.length > 0)
         onNotice(this.#move, 'waiting', `${marked.join(', ')} paused while the slot is taken back`)
-      }
       await this.#import(target, source.id, ownerIn(await readView(redis, target.address), slot))
       await this.#copy(target, source, 'target')
     } else await this.#setSlot(source, 'STABLE')
@@ -397,6 +403,8 @@ export class SlotMover {
 
   readonly #replaced = new Set<NodeId>()
 
+  #nodesApart = false
+
   /** Runs an attempt again and again while what stops it may pass. */
   async #persist(attempt: () => Promise<void>): Promise<void> {
     let pauseMs = RETRY_FIRST_MS
@@ -409,7 +417,10 @@ export class SlotMover {
         if (!mayPass(error) || waited > this.#host.settings.stepTimeoutMs) throw error
         if (this.#host.stop.now) throw interrupted(this.#move.slot, 'it may be open')
         if (pauseMs === RETRY_MOST_MS) this.#host.onNotice(this.#move, 'waiting', (error as Error).message)
-        await sleep(pauseMs)
+        this.#nodesApart = error instanceof NodesApartError
+        const respiteMs =
+          error instanceof NodesApartError ? Math.min(APART_MOST_MS, error.blockedMs * APART_RESPITE) : 0
+        await sleep(Math.max(pauseMs, respiteMs))
         pauseMs = Math.min(RETRY_MOST_MS, pauseMs * 2)
       }
     }

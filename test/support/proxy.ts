@@ -1,29 +1,37 @@
 import { connect, createServer, type Socket } from 'node:net'
 import type { AddressInfo } from 'node:net'
 
-/** A TCP relay to a server, which a test can make go silent. */
+/**
+ * What a relay does with data: `pass`: pass it on. `hold`: take connections, and pass nothing on any more. `deaf`: pass
+ * requests on, and no replies. `reset`: break every connection, and each new one.
+ */
+export type ProxyMode = 'pass' | 'hold' | 'deaf' | 'reset'
+
+/** A TCP relay to a server, which a test can make fail. */
 export interface FaultProxy {
   readonly port: number
-  /** `hold`: connections are taken, and nothing is passed on any more. */
-  mode: 'pass' | 'hold'
-  /** Go silent at the first request that holds this text. */
+  mode: ProxyMode
+  /** Go over to `hold` at the first request that has this text in it. */
   holdAt: string | null
   close(): Promise<void>
 }
 
 export async function startProxy(targetPort: number): Promise<FaultProxy> {
   const sockets = new Set<Socket>()
+  let mode: ProxyMode = 'pass'
   const server = createServer((client) => {
+    if (mode === 'reset') return void client.resetAndDestroy()
     const upstream = connect(targetPort, '127.0.0.1')
+    client.on('data', (data: Buffer) => {
+      if (proxy.holdAt !== null && data.includes(proxy.holdAt)) mode = 'hold'
+      if (mode === 'pass' || mode === 'deaf') upstream.write(data)
+    })
+    upstream.on('data', (data: Buffer) => mode === 'pass' && client.write(data))
     for (const [from, to] of [
       [client, upstream],
       [upstream, client],
     ] as const) {
       sockets.add(from)
-      from.on('data', (data: Buffer) => {
-        if (from === client && proxy.holdAt !== null && data.includes(proxy.holdAt)) proxy.mode = 'hold'
-        if (proxy.mode === 'pass') to.write(data)
-      })
       from.on('error', () => undefined)
       from.on('close', () => (sockets.delete(from), to.destroy()))
     }
@@ -31,8 +39,14 @@ export async function startProxy(targetPort: number): Promise<FaultProxy> {
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   const proxy: FaultProxy = {
     port: (server.address() as AddressInfo).port,
-    mode: 'pass',
     holdAt: null,
+    get mode() {
+      return mode
+    },
+    set mode(next) {
+      mode = next
+      if (mode === 'reset') for (const socket of sockets) socket.resetAndDestroy()
+    },
     close: () =>
       new Promise((resolve) => {
         for (const socket of sockets) socket.destroy()
