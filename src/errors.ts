@@ -175,6 +175,20 @@ export class ProtocolError extends AsynqError {
   }
 }
 
+/** A key holds another type of value than asynq puts there: something else wrote it. */
+export class WrongTypeError extends ProtocolError {
+  readonly key: string
+
+  constructor(key: string, options?: ErrorOptions) {
+    super(
+      `key "${key}" is of a type that asynq does not use there: something else wrote it`,
+      { key },
+      options,
+    )
+    this.key = key
+  }
+}
+
 /** The server answered a command with an error that is not one of the above (`ERR ...`, `NOPERM ...`). */
 export class ServerReplyError extends AsynqError {
   constructor(message: string, details: Readonly<Record<string, unknown>> = {}, options?: ErrorOptions) {

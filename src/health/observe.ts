@@ -1,6 +1,6 @@
 import { SERVER_TTL_SEC } from '../broker/broker.js'
 import { nowSec, systemClock, type Clock } from '../clock.js'
-import { UnavailableError, type AsynqError } from '../errors.js'
+import { UnavailableError } from '../errors.js'
 import { Inspector, type LiveServer, type QueueInfo } from '../inspector/inspector.js'
 import { decoded, read, texts } from '../inspector/reads.js'
 import { fittingNames } from '../glob.js'
@@ -230,22 +230,23 @@ async function readQueues(
   const byNode = new Map<string, string[]>()
   wanted.forEach((queue, at) => {
     const place = places[at]!
-    if ('address' in place && options.depth === 'figures')
-      byNode.set(place.address, [...(byNode.get(place.address) ?? []), queue])
+    if (!('address' in place) || options.depth !== 'figures') return
+    const those = byNode.get(place.address)
+    if (those) those.push(queue)
+    else byNode.set(place.address, [queue])
   })
   const inspector = new Inspector(redis, clock)
   const infos = new Map<string, Read<QueueInfo>>()
   const readInfos = Promise.all(
     // A node that goes silent takes its own queues with it, no others.
     [...byNode.values()].map(async (queues) => {
-      const read_ = inspector.queueInfos(queues, { memory: options.memory ?? false }).then(
-        (value) => ({ ok: true as const, value }),
-        (error: AsynqError) => readFailure(error),
-      )
-      const result = await reader.deadline.or(read_, () => reader.deadline.late)
-      queues.forEach((queue, at) =>
-        infos.set(queue, result.ok ? { ok: true, value: result.value[at]! } : result),
-      )
+      const reading = inspector.queueInfosEach(queues, { memory: options.memory ?? false })
+      const results = await reader.deadline.or(reading, () => null)
+      for (const [at, queue] of queues.entries()) {
+        const info = results?.[at]
+        if (info === undefined) infos.set(queue, reader.deadline.late)
+        else infos.set(queue, info instanceof Error ? readFailure(info) : { ok: true, value: info })
+      }
     }),
   )
   const readable = [...byNode.values()].flat()

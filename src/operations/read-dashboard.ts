@@ -1,6 +1,6 @@
 import { systemClock, type Clock } from '../clock.js'
 import type { Action, DashData, DashQueue, Screen } from '../dash/types.js'
-import { AsynqError, NotFoundError, UnavailableError } from '../errors.js'
+import { AsynqError, NotFoundError, UnavailableError, WrongTypeError } from '../errors.js'
 import { evaluate, type HealthReport } from '../health/evaluate.js'
 import { observe } from '../health/observe.js'
 import { NO_RULES, type Rules } from '../health/rules.js'
@@ -12,7 +12,6 @@ import {
   type TaskInfo,
 } from '../inspector/inspector.js'
 import type { Redis } from '../redis/types.js'
-import type { Topology } from '../topology/types.js'
 import { TASK_STATES, type TaskState } from '../wire/state.js'
 import { listNodes } from './list-nodes.js'
 import { placeQueue } from './list-queues.js'
@@ -24,8 +23,6 @@ const HEALTH_EVERY_MS = 30_000
 /** And so often at most on its own screen; less often where it takes long, so that it takes a tenth of the time. */
 const HEALTH_AT_MOST_EVERY_MS = 3_000
 const HEALTH_PART = 10
-/** Queues of one round trip: bounds what thousands of them take in memory and how long keys wait. */
-const BATCH = 500
 
 interface Sample {
   readonly atMs: number
@@ -80,7 +77,7 @@ export class DashboardReader {
   }
 
   /**
-   * Three round trips a master for each 500 queues, and one or two more for the tasks of a screen. Health is judged after
+   * Two round trips a master, one more for each 500 queues, and one or two more for the tasks of a screen. Health is judged after
    * it, now and then, and waited for on its own screen alone. A master that does not answer costs its own queues only.
    * @throws {AsynqError} nothing could be read.
    */
@@ -189,18 +186,18 @@ export class DashboardReader {
   async #queues(): Promise<readonly DashQueue[]> {
     const names = await this.#inspector.queues()
     const topology = this.#redis.mode === 'cluster' ? await this.#redis.topology() : null
-    const infos = await this.#infosOf(names, topology)
+    const infos = await this.#infosOf(names)
     const atMs = this.#clock.nowMs()
     const samples = new Map<string, Sample>()
-    const queues = names.map((queue): DashQueue => {
+    const queues = names.map((queue, at): DashQueue => {
       const placement = topology && placeQueue(queue, topology)
+      const info = infos[at]!
       const place = {
         slot: placement?.slot ?? null,
         master: placement?.master?.address ?? null,
-        problem: placement?.problem ?? null,
+        problem: placement?.problem ?? (info instanceof WrongTypeError ? info.message : null),
       }
-      const info = infos.get(queue)
-      if (!info) {
+      if (info instanceof Error) {
         const last = this.#infos.get(queue) ?? neverRead(queue, atMs)
         const unknown = { inRate: null, outRate: null, throughput: [] }
         return { info: last, ...place, ...unknown, answered: false }
@@ -223,36 +220,14 @@ export class DashboardReader {
     return queues
   }
 
-  /** Figures of the queues whose masters answer. @throws {UnavailableError} none does. */
-  async #infosOf(
-    names: readonly string[],
-    topology: Topology | null,
-  ): Promise<ReadonlyMap<string, QueueInfo>> {
-    const byMaster = new Map<string, string[]>()
-    for (const name of names) {
-      const address = (topology && placeQueue(name, topology).master?.address) ?? ''
-      const those = byMaster.get(address)
-      if (those) those.push(name)
-      else byMaster.set(address, [name])
-    }
-    const failures: UnavailableError[] = []
-    const infos = await Promise.all(
-      [...byMaster.values()].map((those) =>
-        this.#batches(those).catch((error: unknown) => {
-          if (!(error instanceof UnavailableError)) throw error
-          failures.push(error)
-          return []
-        }),
-      ),
-    )
-    if (failures[0] && failures.length === byMaster.size) throw failures[0]
-    return new Map(infos.flat().map((info) => [info.queue, info]))
-  }
-
-  async #batches(names: readonly string[]): Promise<readonly QueueInfo[]> {
-    const infos: QueueInfo[] = []
-    for (let at = 0; at < names.length; at += BATCH)
-      infos.push(...(await this.#inspector.queueInfos(names.slice(at, at + BATCH))))
+  /** In the order given, an error for a queue that cannot be read. @throws {UnavailableError} no master answers. */
+  async #infosOf(names: readonly string[]): Promise<readonly (QueueInfo | AsynqError)[]> {
+    const infos = await this.#inspector.queueInfosEach(names)
+    for (const info of infos)
+      if (info instanceof Error && !(info instanceof UnavailableError || info instanceof WrongTypeError))
+        throw info
+    if (infos[0] instanceof UnavailableError && infos.every((info) => info instanceof UnavailableError))
+      throw infos[0]
     return infos
   }
 

@@ -228,6 +228,8 @@ describe('asynq context', () => {
         '~asynq:*',
         '+@read',
         '+@connection',
+        '+eval_ro',
+        '+evalsha_ro',
         '+info',
         '+cluster',
         '+acl|whoami',
