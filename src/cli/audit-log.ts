@@ -1,6 +1,6 @@
 import { closeSync, fsyncSync, openSync, writeSync } from 'node:fs'
 import { hostname, userInfo } from 'node:os'
-import { cannotWrite } from './out-file.js'
+import { cannotWrite } from './file-problem.js'
 
 /** What is written of a command that changes something: one line of JSON. */
 export interface AuditRecord {

@@ -23,6 +23,7 @@ import { activeSettings, assertCluster, readPassword, type ActiveSettings } from
 import { connectionOptions, describeTarget, goCompat } from './connection-options.js'
 import { parseDuration } from '../units.js'
 import { EXIT, MONITORING_EXIT, monitoringExit } from './exit-codes.js'
+import { fileProblem } from './file-problem.js'
 import { globalFlagEntries, type GlobalFlag, type Settings } from './global-flags.js'
 import { VALUE_GUARD, withoutGuards } from './normalize-argv.js'
 import type { OutFile } from './out-file.js'
@@ -304,7 +305,7 @@ export abstract class BaseCommand extends Command {
     const isUsage = error.oclif !== undefined && !(error instanceof AsynqError)
     const shown = isUsage
       ? new UsageError(this.#usageProblem(parserMessage(error.message.replaceAll(VALUE_GUARD, ''))))
-      : error
+      : (fileProblem(error) ?? error)
     const { monitoring } = this.ctor as typeof BaseCommand
     const asked = /(^|,)(--json|(--output|-o),(json|jsonl|yaml))(,|$)/.test(this.argv.join(','))
     if (shown instanceof AsynqError) {

@@ -24,21 +24,42 @@ const LEGACY_ENV: readonly GlobalFlagName[] = [
   'insecure',
 ]
 
-/** Merges by precedence: flag, environment, config file. An empty variable counts as not set. */
+/** Settings that say where to connect, and what another source said of it before is then void. */
+const REPLACED_BY: readonly (readonly [GlobalFlagName, readonly GlobalFlagName[]])[] = [
+  ['uri', ['cluster_addrs', 'sentinel_addrs', 'master_name']],
+  ['cluster_addrs', ['uri', 'sentinel_addrs', 'master_name']],
+  ['sentinel_addrs', ['uri', 'cluster', 'cluster_addrs']],
+]
+
+/**
+ * Merges by precedence: flag, environment, config file. An empty variable counts as not set. A source that names an
+ * address replaces those of the sources below it, of whatever kind: nobody who names one server is led to another.
+ */
 export function mergeSettings(flags: Settings, env: NodeJS.ProcessEnv, config: Settings): Settings {
-  const merged: Partial<Record<GlobalFlagName, string | boolean | readonly string[]>> = { ...config }
+  const merged: Partial<Record<GlobalFlagName, string | boolean | readonly string[]>> = {}
+  for (const source of [config, environmentSettings(env), flags]) {
+    for (const [name, others] of REPLACED_BY)
+      if (source[name] !== undefined) for (const other of others) delete merged[other]
+    // --cluster=false
+    if (source.cluster === false) delete merged.cluster_addrs
+    for (const [name, value] of Object.entries(source))
+      if (value !== undefined) merged[name as GlobalFlagName] = value
+  }
+  return merged
+}
+
+function environmentSettings(env: NodeJS.ProcessEnv): Settings {
+  const found: Partial<Record<GlobalFlagName, string | boolean | readonly string[]>> = {}
   const legacy = env['ASYNQ_LEGACY_ENV'] === '1' || goCompat(env)
   for (const [name, { kind, setting }] of globalFlagEntries) {
     const variables = [envName(name), ...(legacy && LEGACY_ENV.includes(name) ? [name.toUpperCase()] : [])]
     const variable = variables.find((known) => (env[known] ?? '') !== '')
     const text = setting && variable !== undefined ? env[variable] : undefined
-    if (variable !== undefined && text !== undefined) {
-      if (kind === 'boolean') merged[name] = parseBoolean(text, variable)
-      else merged[name] = kind === 'strings' ? text.split(',') : text
-    }
-    if (flags[name] !== undefined) merged[name] = flags[name]
+    if (variable === undefined || text === undefined) continue
+    if (kind === 'boolean') found[name] = parseBoolean(text, variable)
+    else found[name] = kind === 'strings' ? text.split(',') : text
   }
-  return merged
+  return found
 }
 
 /** Whether scripts written for Go's CLI are to go on working: no questions it did not ask, its variables. */

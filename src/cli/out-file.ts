@@ -1,5 +1,5 @@
 import { closeSync, openSync, renameSync, rmSync, writeSync } from 'node:fs'
-import { PreconditionError } from '../errors.js'
+import { cannotWrite } from './file-problem.js'
 
 /** A file that appears as a whole at the end, or not at all: written beside its name, then renamed. */
 export class OutFile {
@@ -42,16 +42,4 @@ export class OutFile {
       throw cannotWrite(this.#path, error)
     }
   }
-}
-
-export function cannotWrite(path: string, error: unknown): PreconditionError {
-  const { code, message } = error as NodeJS.ErrnoException
-  const why: Readonly<Record<string, string>> = {
-    ENOENT: 'its folder does not exist',
-    EISDIR: 'it is a folder',
-    EACCES: 'permission denied',
-    EROFS: 'the file system is read-only',
-    ENOSPC: 'no space is left',
-  }
-  return new PreconditionError(`cannot write ${path}: ${why[code ?? ''] ?? message}`, { path })
 }

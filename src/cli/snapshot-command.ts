@@ -4,6 +4,7 @@ import { AsynqError, UsageError } from '../errors.js'
 import { readSnapshot, type SnapshotOptions } from '../operations/read-snapshot.js'
 import { parseSnapshot, type ClusterSnapshot } from '../plan/cluster-snapshot.js'
 import { BaseCommand } from './base-command.js'
+import { cannotWrite } from './file-problem.js'
 import { startProgress } from './progress.js'
 
 /** For commands that look at a cluster, or at a snapshot of one that is kept in a file. */
@@ -80,7 +81,7 @@ export async function readInput(file: string): Promise<Buffer> {
 
 /**
  * Writes a file that only its owner may read, whole or not at all; devices and pipes are written to as they are.
- * @throws {UsageError} it cannot be written.
+ * @throws {PreconditionError} it cannot be written.
  */
 export async function writeOutput(file: string, text: string): Promise<void> {
   const present = await stat(file).catch(() => null)
@@ -95,7 +96,6 @@ export async function writeOutput(file: string, text: string): Promise<void> {
       throw error
     }
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException
-    throw new UsageError(`${file} cannot be written: ${String(code)}`, { file }, { cause: error })
+    throw cannotWrite(file, error)
   }
 }

@@ -6,7 +6,15 @@ export default class Version extends BaseCommand {
   static override impact = 'offline' as const
 
   protected execute(): Promise<void> {
-    this.print(`asynq version ${this.config.version}\n`)
+    const { version } = this.config
+    if (this.json)
+      this.printDocument({
+        schema: 'asynq/version/v1',
+        version,
+        node: process.versions.node,
+        platform: `${process.platform}-${process.arch}`,
+      })
+    else this.print(`asynq version ${version}\n`)
     return Promise.resolve()
   }
 }

@@ -20,11 +20,12 @@ export type NumberedResult = { readonly line: number; readonly source: string } 
 /**
  * Enqueues a stream of tasks in chunks of 500, each one pipeline a node, holding one chunk in memory. Results come in
  * the order of the input; a null among the tasks sends what has gathered. Once the servers cannot be reached the rest
- * fails without being tried.
+ * fails without being tried. When `signal` says so nothing more is sent: what was sent before still has its results.
  */
 export async function* enqueueTasks(
   client: Client,
   tasks: Iterable<NumberedTask | null> | AsyncIterable<NumberedTask | null>,
+  signal?: AbortSignal,
 ): AsyncGenerator<NumberedResult> {
   let chunk: NumberedTask[] = []
   let down: AsynqError | null = null
@@ -44,10 +45,11 @@ export async function* enqueueTasks(
     return results
   }
   for await (const task of tasks) {
+    if (signal?.aborted) return
     if (task) chunk.push(task)
     if (chunk.length >= CHUNK || (!task && chunk.length > 0)) yield* await flush()
   }
-  if (chunk.length > 0) yield* await flush()
+  if (chunk.length > 0 && !signal?.aborted) yield* await flush()
 }
 
 const BATCH_KEYS = [

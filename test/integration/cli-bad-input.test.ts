@@ -53,6 +53,24 @@ describe('asynq given bad input', () => {
       await refused(2, pattern, args)
   }).timeout(120_000)
 
+  it('names the file that the system refuses, with exit code 5, before anything is sent', async () => {
+    const nowhere = ['-u', '127.0.0.1:1']
+    const none = '/dev/null/none'
+    for (const [pattern, args, env] of [
+      [
+        /cannot write .*none: its folder is a file/,
+        ['task', 'enqueue', '--batch', '--failed', none, ...nowhere],
+      ],
+      [/cannot write .*none: its folder is a file/, ['queue', 'ls', '--out', none, ...nowhere]],
+      [
+        /cannot use .*asynq-cluster-.*: its folder is a file/,
+        ['dev', 'cluster', 'up', '--port', '21999'],
+        { TMPDIR: '/dev/null' },
+      ],
+    ] as const)
+      await refused(5, pattern, args, { env: env ?? {} })
+  })
+
   it('works without a HOME', async () => {
     const { child, output, ended } = start(['cluster', 'keyslot', 'images', '--no-header'])
     child.stdin.end()
@@ -104,6 +122,50 @@ describe('asynq interrupted', () => {
     assert.equal(output.stdout, `${archived} tasks archived\n`)
     assert.equal(archived + pending, 3000)
     assert.ok(pending > 0)
+  })
+
+  it('by Ctrl-C while it enqueues, sends nothing more and says what it has sent', async () => {
+    const args = ['task', 'enqueue', 't', '--queue', 'new', '--count', '100000', '--rate', '200/s']
+    const { child, output, ended } = start([...args, '-u', server().address])
+    await waitFor(() => output.stdout.split('\n').length > 20, { what: 'some to be enqueued' })
+    child.kill('SIGINT')
+    assert.equal(await ended, 130)
+    const [info] = await new Inspector(redis).queueInfos(['new'])
+    const lines = output.stdout.trimEnd().split('\n').length
+    assert.equal(info!.counts.pending, lines, 'each of them was told')
+    assert.match(
+      output.stderr,
+      new RegExp(`^Error: interrupted: ${lines} enqueued, .*nothing was sent behind task ${lines}\n$`),
+    )
+  })
+
+  it('of a batch that trickles in, each task is sent without waiting for the next', async () => {
+    const { child, output, ended } = start(['task', 'enqueue', '--batch', '-u', server().address])
+    for (const at of [1, 2]) {
+      child.stdin.write('{"type":"t","queue":"drops"}\n')
+      await waitFor(() => output.stdout.split('\n').length === at + 1, { what: `task ${at} to be enqueued` })
+    }
+    child.kill('SIGINT')
+    assert.equal(await ended, 130)
+    assert.match(output.stderr, /interrupted: 2 enqueued, .* behind line 2\n$/)
+  })
+
+  it('by Ctrl-C while it imports archived tasks, leaves none of them to be run', async () => {
+    const lines = Array.from({ length: 30_000 }, (_, at) =>
+      JSON.stringify({ queue: 'old', id: `t${at}`, type: 't', state: 'archived', payload: { text: 'x' } }),
+    )
+    const { child, output, ended } = start(['task', 'import', '--keep-state', '-u', server().address])
+    child.stdin.on('error', () => undefined)
+    child.stdin.end(`${lines.join('\n')}\n`)
+    const counts = async () => (await new Inspector(redis).queueInfos(['old']).catch(() => []))[0]?.counts
+    await waitFor(async () => ((await counts())?.archived ?? 0) > 100, { what: 'some to be imported' })
+    child.kill('SIGINT')
+    assert.equal(await ended, 130)
+    const { archived, scheduled } = (await counts())!
+    assert.equal(scheduled, 0)
+    assert.ok(archived < lines.length)
+    assert.equal(output.stdout, `${archived} tasks imported, 0 skipped, 0 failed\n`)
+    assert.match(output.stderr, new RegExp(`nothing was imported behind line ${archived}\n$`))
   })
 
   it('by a server that goes away half-way says exactly what was done, and ends with 4', async () => {

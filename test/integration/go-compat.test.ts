@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { openRedis } from '../../src/redis/connect.js'
 import type { Redis } from '../../src/redis/types.js'
-import { refused, succeeded } from '../support/cli-checks.js'
+import { documentOf, refused, succeeded } from '../support/cli-checks.js'
 import { runCli, type CliOptions } from '../support/run-cli.js'
 import { failTask, seedTasks } from '../support/seed-tasks.js'
 import { useServer, useSharedCluster } from '../support/servers.js'
@@ -329,6 +329,8 @@ processed  failed  error rate
     }
     for (const args of [['--version'], ['-v'], ['version']])
       assert.equal(succeeded(await runCli(args)), `asynq version ${version}\n`)
+    const document = documentOf<{ version: string }>(await runCli(['version', '--json']), 'version/v1')
+    assert.equal(document.version, version)
   })
 
   it('flags anywhere, --bool=false, repeats', async () => {

@@ -2,7 +2,7 @@ import { Args, Flags } from '@oclif/core'
 import { randomBytes } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import { confirmName } from '../../cli/confirm.js'
-import { cannotWrite } from '../../cli/out-file.js'
+import { cannotWrite } from '../../cli/file-problem.js'
 import {
   confirmFlags,
   journalFlag,

@@ -1,7 +1,7 @@
 import { Args, Flags } from '@oclif/core'
-import { createWriteStream } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { BaseCommand } from '../../cli/base-command.js'
+import { LineFile } from '../../cli/line-file.js'
 import { parseRate } from '../../cli/bulk-command.js'
 import { parsePositiveDuration, parseTime } from '../../units.js'
 import { readPayload } from '../../cli/read-payload.js'
@@ -9,9 +9,12 @@ import { Client, prepareTask, type EnqueuedTask, type NewTask } from '../../clie
 import { AsynqError, UsageError } from '../../errors.js'
 import { placeQueue } from '../../operations/list-queues.js'
 import type { Redis } from '../../redis/types.js'
-import { pause } from '../../server/pause.js'
+import { pause, within } from '../../server/pause.js'
 import { compact, enqueueTasks, parseBatchLine, type NumberedTask } from '../../operations/enqueue-tasks.js'
 import { assertQueueName } from '../../wire/slot.js'
+
+/** Input that pauses for so long is not waited for to fill a chunk. */
+const IDLE_MS = 100
 
 export default class TaskEnqueue extends BaseCommand {
   static override summary = 'Enqueue a task, the same task many times, or a batch read from stdin.'
@@ -93,42 +96,65 @@ With --batch each line of stdin is a JSON object: type, payload (any JSON), queu
 
   protected async execute(): Promise<void> {
     const batch = this.flags['batch'] === true
-    const tasks = batch ? this.#batch() : this.#repeated()
+    const stop = new AbortController()
+    const tasks = batch ? this.#batch(stop.signal) : this.#repeated()
     if (this.flags['rate'] !== undefined && !batch && this.flags['count'] === undefined)
       throw new UsageError('--rate goes with --count or --batch')
     if (this.dryRun) return this.#dryRun(tasks)
     this.oneShot = !batch && this.flags['count'] === undefined
+    const failedPath = this.flags['failed'] as string | undefined
+    const failedFile = failedPath === undefined ? null : new LineFile(failedPath)
     await this.withRedis(async (redis) => {
       const client = new Client(redis)
       const many = batch || this.flags['count'] !== undefined
-      const failedFile = this.#failedFile()
       const counts = { enqueued: 0, skipped: 0, failed: 0 }
       const done: EnqueuedTask[] = []
       let firstError: AsynqError | undefined
+      let lastLine = 0
       const queues = new Set<string>()
-      for await (const result of enqueueTasks(client, this.#paced(tasks))) {
-        if (result.ok) {
-          this.affected = ++counts.enqueued
-          queues.add(result.task.queue)
-          if (!this.json) this.print(`Enqueued task ${result.task.id} to queue ${result.task.queue}\n`)
-          else if (many) this.#printLine({ line: result.line, ...documentOf(result.task) })
-          else done.push(result.task)
-          continue
+      const enqueue = async () => {
+        for await (const result of enqueueTasks(
+          client,
+          whenIdle(this.#paced(tasks, stop.signal)),
+          stop.signal,
+        )) {
+          lastLine = result.line
+          if (result.ok) {
+            this.affected = ++counts.enqueued
+            queues.add(result.task.queue)
+            if (!this.json) this.print(`Enqueued task ${result.task.id} to queue ${result.task.queue}\n`)
+            else if (many) this.#printLine({ line: result.line, ...documentOf(result.task) })
+            else done.push(result.task)
+            continue
+          }
+          const { error } = result
+          if (error.code === 'PRECONDITION' && this.flags['ignore-conflict'] === true) {
+            counts.skipped++
+            continue
+          }
+          if (!many) throw error
+          counts.failed++
+          firstError ??= error
+          failedFile?.write(result.source)
+          if (this.json)
+            this.#printLine({ line: result.line, error: { code: error.code, message: error.message } })
+          this.note(`line ${result.line}: ${error.message}`)
         }
-        const { error } = result
-        if (error.code === 'PRECONDITION' && this.flags['ignore-conflict'] === true) {
-          counts.skipped++
-          continue
-        }
-        if (!many) throw error
-        counts.failed++
-        firstError ??= error
-        failedFile?.write(`${result.source}\n`)
-        if (this.json)
-          this.#printLine({ line: result.line, error: { code: error.code, message: error.message } })
-        this.note(`line ${result.line}: ${error.message}`)
       }
-      await new Promise<void>((resolve) => (failedFile ? failedFile.end(resolve) : resolve()))
+      if (many)
+        await this.interruptible(async (signal) => {
+          signal.addEventListener('abort', () => stop.abort())
+          await enqueue()
+        })
+      else await enqueue()
+      failedFile?.close()
+      const summary = `${counts.enqueued} enqueued, ${counts.skipped} skipped, ${counts.failed} failed`
+      if (stop.signal.aborted)
+        throw new AsynqError(
+          'INTERRUPTED',
+          `interrupted: ${summary}; nothing was sent behind ${batch ? 'line' : 'task'} ${lastLine}`,
+          { ...counts, lastLine },
+        )
       const replicas = await this.#waitForReplicas(redis, [...queues])
       if (this.json && !many) {
         this.printDocument({
@@ -141,7 +167,6 @@ With --batch each line of stdin is a JSON object: type, payload (any JSON), queu
       if (replicas !== null && replicas < wanted)
         throw new AsynqError('PARTIAL', `enqueued, but only ${replicas} of ${wanted} replicas have it`)
       if (!many) return
-      const summary = `${counts.enqueued} enqueued, ${counts.skipped} skipped, ${counts.failed} failed`
       if (!firstError) this.note(summary)
       else if (counts.enqueued === 0 && firstError.code === 'UNAVAILABLE') throw firstError
       else throw new AsynqError('PARTIAL', summary, counts)
@@ -169,6 +194,7 @@ With --batch each line of stdin is a JSON object: type, payload (any JSON), queu
   /** The tasks, no faster than --rate. */
   async *#paced(
     tasks: Iterable<NumberedTask> | AsyncIterable<NumberedTask>,
+    signal: AbortSignal,
   ): AsyncGenerator<NumberedTask | null> {
     const rate = parseRate(this.flags['rate'] as string | undefined)
     const started = performance.now()
@@ -179,7 +205,7 @@ With --batch each line of stdin is a JSON object: type, payload (any JSON), queu
         if (earlyMs > 0) {
           // What has gathered is sent before the wait.
           yield null
-          await pause(earlyMs)
+          await pause(earlyMs, signal)
         }
       }
       yield task
@@ -201,7 +227,7 @@ With --batch each line of stdin is a JSON object: type, payload (any JSON), queu
     return Math.min(...counts.map(Number))
   }
 
-  async *#batch(): AsyncGenerator<NumberedTask> {
+  async *#batch(signal: AbortSignal): AsyncGenerator<NumberedTask> {
     if (
       this.args['type'] !== undefined ||
       this.flags['type_name'] !== undefined ||
@@ -211,7 +237,7 @@ With --batch each line of stdin is a JSON object: type, payload (any JSON), queu
     }
     const readers = { duration: parsePositiveDuration, time: parseTime }
     let line = 0
-    for await (const source of createInterface({ input: process.stdin, crlfDelay: Infinity })) {
+    for await (const source of createInterface({ input: process.stdin, crlfDelay: Infinity, signal })) {
       line++
       if (source.trim() !== '') yield { line, source, task: parseBatchLine(source, readers) }
     }
@@ -269,11 +295,6 @@ With --batch each line of stdin is a JSON object: type, payload (any JSON), queu
     if (bad > 0) throw new AsynqError('PARTIAL', `${bad} lines cannot be used; nothing was changed`)
   }
 
-  #failedFile() {
-    const path = this.flags['failed'] as string | undefined
-    return path === undefined ? undefined : createWriteStream(path)
-  }
-
   #printLine(document: object): void {
     this.print(`${JSON.stringify(document)}\n`)
   }
@@ -291,4 +312,15 @@ function parseHeaders(entries: readonly string[]): Record<string, string> {
       return [entry.slice(0, equals), entry.slice(equals + 1)]
     }),
   )
+}
+
+/** The tasks, with a null, which sends what has gathered, wherever the next one is long in coming. */
+async function* whenIdle(tasks: AsyncGenerator<NumberedTask | null>): AsyncGenerator<NumberedTask | null> {
+  for (;;) {
+    const next = tasks.next()
+    if ((await within(next, IDLE_MS, null)) === null) yield null
+    const item = await next
+    if (item.done) return
+    yield item.value
+  }
 }

@@ -43,9 +43,10 @@ export default class TaskImport extends BaseCommand {
     const states = new Map<number, TaskState>()
     const counts = { imported: 0, skipped: 0, failed: 0 }
     const keepState = this.flags['keep-state'] === true
-    const tasks = async function* (): AsyncGenerator<NumberedTask> {
+    let lastLine = 0
+    const tasks = async function* (signal?: AbortSignal): AsyncGenerator<NumberedTask> {
       let line = 0
-      for await (const source of createInterface({ input, crlfDelay: Infinity })) {
+      for await (const source of createInterface({ input, crlfDelay: Infinity, signal })) {
         line++
         if (source.trim() === '') continue
         const parsed = parseExportedLine(source, { queueMap })
@@ -63,22 +64,28 @@ export default class TaskImport extends BaseCommand {
       counts.failed++
       this.note(`line ${line}: ${error.message}`)
     }
+    let stopped = false
     if (this.dryRun) await this.#check(tasks(), counts, fail)
     else {
       await this.withRedis(async (redis) => {
         const [client, inspector] = [new Client(redis), new Inspector(redis)]
-        for await (const result of enqueueTasks(client, tasks())) {
-          const state = states.get(result.line)
-          states.delete(result.line)
-          if (!result.ok) {
-            if (result.error.code === 'PRECONDITION' && this.flags['ignore-conflict'] === true)
-              counts.skipped++
-            else fail(result.line, result.error)
-            continue
+        // What was sent is always brought to its state: an archived task must not be left waiting to be run.
+        stopped = await this.interruptible(async (signal) => {
+          for await (const result of enqueueTasks(client, tasks(signal), signal)) {
+            lastLine = result.line
+            const state = states.get(result.line)
+            states.delete(result.line)
+            if (!result.ok) {
+              if (result.error.code === 'PRECONDITION' && this.flags['ignore-conflict'] === true)
+                counts.skipped++
+              else fail(result.line, result.error)
+              continue
+            }
+            if (keepState && state === 'archived') await inspector.archive(result.task.queue, result.task.id)
+            counts.imported++
           }
-          if (keepState && state === 'archived') await inspector.archive(result.task.queue, result.task.id)
-          counts.imported++
-        }
+          return signal.aborted
+        })
       })
     }
     this.affected = counts.imported
@@ -88,6 +95,11 @@ export default class TaskImport extends BaseCommand {
       const verb = this.dryRun ? 'would be imported' : 'imported'
       this.print(`${counts.imported} tasks ${verb}, ${counts.skipped} skipped, ${counts.failed} failed\n`)
     }
+    if (stopped)
+      throw new AsynqError('INTERRUPTED', `interrupted: nothing was imported behind line ${lastLine}`, {
+        ...counts,
+        lastLine,
+      })
     if (counts.failed > 0) throw new AsynqError('PARTIAL', `${counts.failed} lines failed`, counts)
   }
 

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { parseConfig, readConfig } from '../../../src/cli/config-file.js'
 import { connectionOptions, mergeSettings } from '../../../src/cli/connection-options.js'
 import { parseDuration, parseTime } from '../../../src/units.js'
-import { envName, globalFlagEntries } from '../../../src/cli/global-flags.js'
+import { envName, globalFlagEntries, type Settings } from '../../../src/cli/global-flags.js'
 import { UsageError } from '../../../src/errors.js'
 
 const usage = (pattern: RegExp) => (error: Error) =>
@@ -24,6 +24,27 @@ describe('settings', () => {
       assert.deepEqual(mergeSettings({}, env, config)[name], value('env'), name)
       assert.deepEqual(mergeSettings({ [name]: value('flag') }, env, config)[name], value('flag'), name)
     }
+  })
+
+  it('that name an address replace those of other kinds from below them, so that nobody is led elsewhere', () => {
+    const env = { ASYNQ_CLUSTER_ADDRS: 'prod:7000' }
+    const config = { sentinel_addrs: 's:26379', master_name: 'm', db: '2' }
+    const target = (flags: Settings, below: Settings = config) =>
+      connectionOptions({ ...mergeSettings(flags, env, below), db: '0' }).target
+    assert.equal(target({}).kind, 'cluster')
+    assert.deepEqual(target({ uri: 'dev:6379' }), { kind: 'single', host: 'dev', port: 6379 })
+    assert.equal(target({ sentinel_addrs: 'x:1' }).kind, 'sentinel')
+    assert.equal(target({ cluster: false }, {}).kind, 'single')
+    const cluster = { kind: 'cluster', nodes: [{ host: 'dev', port: 1 }] }
+    assert.deepEqual(target({ cluster_addrs: 'dev:1' }, { uri: 'redis://:secret@prod:6379' }), cluster)
+    assert.equal(
+      connectionOptions(mergeSettings({ cluster_addrs: 'dev:1' }, {}, { uri: 'redis://:secret@prod:6379' }))
+        .password,
+      undefined,
+      'the password of another server stays with it',
+    )
+    assert.equal(mergeSettings({ uri: 'dev:6379' }, env, config).db, '2')
+    assert.equal(target({ uri: 'dev:7000' }, { cluster: true }).kind, 'cluster')
   })
 
   it('refuse a boolean variable that is neither', () => {
