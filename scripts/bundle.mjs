@@ -1,6 +1,7 @@
 // Bundles the command line for a quick start; docs/bench.md has the figures. CommonJS, since the ESM loader alone costs
 // 4 ms; every command an entry with shared chunks, so that only what a command needs is read and compiled.
 import { build, transform } from 'esbuild'
+import { createHash } from 'node:crypto'
 import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join, relative, sep } from 'node:path'
@@ -47,6 +48,20 @@ const lazyRequires = {
         '',
       ),
       loader: 'js',
+    }))
+  },
+}
+
+/** redis-errors checks its own arguments with `assert`, which opens stderr as a stream when loaded: 2.5 ms. */
+const lazyAssert = {
+  name: 'lazy-assert',
+  setup(bundle) {
+    bundle.onLoad({ filter: /redis-errors\/lib\/modern\.js$/ }, ({ path }) => ({
+      contents: readFileSync(path, 'utf8').replace(
+        "const assert = require('assert')",
+        `const assert = (...args) => require('assert')(...args)
+        assert.strictEqual = (...args) => require('assert').strictEqual(...args)`,
+      ),
     }))
   },
 }
@@ -121,7 +136,7 @@ const ownPlace = {
 function constants(commands) {
   const entry = ({ id, file }) => {
     if (!UNBUNDLED.has(id)) return `import('../commands/${file}.ts')`
-    return `import(require('node:url').pathToFileURL(__inDist('commands', '${file}.js')))`
+    return `require(__inDist('bundle', 'import.js'))(require('node:url').pathToFileURL(__inDist('commands', '${file}.js')))`
   }
   return {
     name: 'constants',
@@ -165,10 +180,16 @@ export async function bundleCli(commands) {
     write: false,
     metafile: true,
     logLevel: 'warning',
-    plugins: [constants(commands), ownPlace, seldomUsed, oclif, lazyRequires],
+    // The first use of the global loads perf_hooks, which takes 1 ms.
+    define: { 'performance.now': 'monotonicMs' },
+    inject: ['scripts/monotonic-ms.mjs'],
+    plugins: [constants(commands), ownPlace, seldomUsed, oclif, lazyRequires, lazyAssert],
   })
+  const hash = createHash('sha256')
   mkdirSync(OUT, { recursive: true })
   writeFileSync(join(OUT, 'package.json'), '{"type":"commonjs"}\n')
+  // Code from a cache cannot import ES modules: this file is loaded by Node itself (src/cli/code-cache.ts).
+  writeFileSync(join(OUT, 'import.js'), 'module.exports = (url) => import(url)\n')
   for (const { path, text } of outputFiles) {
     // A chunk that is loaded on demand: by require, within the same promise. One made of a CommonJS package has a
     // default export alone; Node gives its members names.
@@ -178,7 +199,11 @@ export async function bundleCli(commands) {
       const loaded = `require(${JSON.stringify(chunk)})`
       return `Promise.resolve().then(() => ${isPackage ? `((all) => ({ ...all, default: all }))(${loaded}.default)` : loaded})`
     })
-    const commonJs = await transform(required, { format: 'cjs', platform: 'node', target: 'node20' })
+    const builtins = required.replace(
+      /(?<![.#\w$])import\("(node:[^"]+)"\)/g,
+      'Promise.resolve(require("$1"))',
+    )
+    const commonJs = await transform(builtins, { format: 'cjs', platform: 'node', target: 'node20' })
     const { code } = await transform(loadAtFirstUse(commonJs.code), {
       // Names stay: redis-errors tells its classes by them, and a stack in a bug report should say something.
       minifyWhitespace: true,
@@ -187,7 +212,25 @@ export async function bundleCli(commands) {
         banner: 'var __inDist = (...parts) => require("node:path").join(__dirname, "..", ...parts);',
       }),
     })
-    writeFileSync(path, code)
+    if (/(?<![.#\w$])import\(/.test(code)) throw new Error(`${path}: only import.js can import`)
+    // Read as Latin-1, which is quicker than UTF-8 (src/cli/code-cache.ts).
+    const ascii = code.replace(
+      /[^\0-\x7f]/g,
+      (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`,
+    )
+    writeFileSync(path, ascii)
+    hash.update(path).update(ascii)
   }
+  await build({
+    entryPoints: [{ in: 'src/cli/code-cache.ts', out: 'boot' }],
+    bundle: true,
+    format: 'cjs',
+    platform: 'node',
+    target: 'node20',
+    minify: true,
+    outdir: OUT,
+    define: { BUILD: JSON.stringify(hash.digest('hex').slice(0, 12)) },
+    logLevel: 'warning',
+  })
   return metafile
 }

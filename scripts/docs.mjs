@@ -59,6 +59,7 @@ function markdown() {
     '```',
     ...(command.examples.length > 0 ? ['', 'Examples:', '', '```', ...command.examples, '```'] : []),
     ...(command.flags.length > 0 ? ['', ...flagTable(command.flags)] : []),
+    ...(command.columns ? ['', `Columns: ${command.columns.map((key) => `\`${key}\``).join(', ')}.`] : []),
     '',
     `${command.aliases.length > 0 ? `Aliases: ${aliasText(command)}. ` : ''}Impact: ${command.impact}.${command.monitoring ? ' Ends as a monitoring plug-in.' : ''}`,
     '',

@@ -72,6 +72,7 @@ function commandInfo(id, command, flags) {
     ),
     rest: command.strict === false ? (command.rest ?? '[NAME...]') : undefined,
     impact: command.impact,
+    columns: command.columns?.length > 0 ? command.columns : undefined,
     monitoring: command.monitoring === true,
     hidden: command.hidden === true,
     flags: flags
@@ -88,6 +89,7 @@ function commandInfo(id, command, flags) {
               : (flag.helpValue ?? name.replace(/^.*[-_]/, '').toUpperCase()),
           multiple: flag.multiple === true || undefined,
           required: flag.required === true || undefined,
+          options: flag.options,
           default: ['string', 'number'].includes(typeof flag.default) ? flag.default : undefined,
           group: flag.helpGroup,
         }),

@@ -3,6 +3,8 @@
  * anything else that reaches a caller is a bug. Messages never mention flags: hints are the CLI's.
  */
 
+import { nearest } from './nearest.js'
+
 export type ErrorCode =
   'USAGE' | 'NOT_FOUND' | 'UNAVAILABLE' | 'PRECONDITION' | 'PARTIAL' | 'STALE' | 'PROTOCOL' | 'INTERRUPTED'
 
@@ -42,8 +44,12 @@ export class NotFoundError extends AsynqError {
 export class QueueNotFoundError extends NotFoundError {
   readonly queues: readonly string[]
 
-  constructor(queues: readonly string[]) {
-    super(`no queue ${queues.map((queue) => `"${queue}"`).join(', ')}`, { queues })
+  /** @param registered the queues that there are: what was probably meant is named. */
+  constructor(queues: readonly string[], registered: readonly string[]) {
+    const list = (names: readonly string[]) => names.map((name) => `"${name}"`).join(', ')
+    const near = [...new Set(queues.flatMap((queue) => nearest(queue, registered) ?? []))]
+    const guess = near.length > 0 ? `; did you mean ${list(near)}?` : ''
+    super(`no queue ${list(queues)}${guess}`, { queues, ...(near.length > 0 && { near }) })
     this.queues = queues
   }
 }
@@ -166,6 +172,20 @@ export class QueueNotPausedError extends PreconditionError {
 export class ProtocolError extends AsynqError {
   constructor(message: string, details: Readonly<Record<string, unknown>> = {}, options?: ErrorOptions) {
     super('PROTOCOL', message, details, options)
+  }
+}
+
+/** A key holds another type of value than asynq puts there: something else wrote it. */
+export class WrongTypeError extends ProtocolError {
+  readonly key: string
+
+  constructor(key: string, options?: ErrorOptions) {
+    super(
+      `key "${key}" is of a type that asynq does not use there: something else wrote it`,
+      { key },
+      options,
+    )
+    this.key = key
   }
 }
 

@@ -1,5 +1,6 @@
 import { Command, Flags, type Interfaces } from '@oclif/core'
 import { AsynqError, PreconditionError, UsageError } from '../errors.js'
+import { nearest } from '../nearest.js'
 import type { ConnectionOptions, Redis } from '../redis/types.js'
 import {
   DOCUMENT_FORMATS,
@@ -15,6 +16,7 @@ import {
   type Listing,
   type TimeFormat,
 } from '../render/listing.js'
+import type { Redactor } from '../render/redact.js'
 import type { AuditLog } from './audit-log.js'
 import { readConfig, type ConfigFile } from './config-file.js'
 import { activeSettings, assertCluster, readPassword, type ActiveSettings } from './contexts.js'
@@ -22,9 +24,10 @@ import { connectionOptions, describeTarget, goCompat } from './connection-option
 import { parseDuration } from '../units.js'
 import { EXIT, MONITORING_EXIT, monitoringExit } from './exit-codes.js'
 import { globalFlagEntries, type GlobalFlag, type Settings } from './global-flags.js'
-import { nearest, VALUE_GUARD, withoutGuards } from './normalize-argv.js'
+import { VALUE_GUARD, withoutGuards } from './normalize-argv.js'
 import type { OutFile } from './out-file.js'
 import { outIsTerminal, writeOut } from './output.js'
+import { parserMessage } from './parser-message.js'
 import { reportBug, reportError } from './report-error.js'
 import type { ItemResult } from './results.js'
 
@@ -61,6 +64,8 @@ export abstract class BaseCommand extends Command {
   static clusterOnly = false
   /** Commands that judge (health, doctor) end with 0 ok, 1 warning, 2 critical, 3 unknown, and nothing else. */
   static monitoring = false
+  /** Keys of the columns of what it lists, for completion and help. A test holds them against the real ones. */
+  static columns: readonly string[] = []
   /** Whether --watch makes sense: the command prints a state, and changes nothing. */
   static watchable = false
   /** Asks before each of its writes itself, and in read-only mode only looks. */
@@ -133,6 +138,12 @@ export abstract class BaseCommand extends Command {
     return (await this.active()).settings
   }
 
+  /** What masks parts of tasks before they are shown. @throws {UsageError} a path that names no part. */
+  protected async redactor(): Promise<Redactor> {
+    const [{ redact }, { redactor }] = await Promise.all([this.active(), import('../render/redact.js')])
+    return redactor(redact)
+  }
+
   protected async connectionOptions(): Promise<ConnectionOptions> {
     const { clusterOnly } = this.ctor as typeof BaseCommand
     const settings = await this.#withPassword()
@@ -158,7 +169,7 @@ export abstract class BaseCommand extends Command {
   /** Runs `work` with an open connection and closes it whatever happens. */
   protected async withRedis<T>(work: (redis: Redis) => Promise<T>): Promise<T> {
     if (this.#shared) return work(this.#shared)
-    const redis = await this.#open()
+    const redis = await this.openRedis()
     if (this.#frame) {
       this.#shared = redis
       return work(redis)
@@ -291,7 +302,9 @@ export abstract class BaseCommand extends Command {
     // A refused flag or argument is oclif's own error; help and version end with exit 0.
     if (error.oclif?.exit === 0) throw error
     const isUsage = error.oclif !== undefined && !(error instanceof AsynqError)
-    const shown = isUsage ? new UsageError(this.#usageProblem(parserMessage(error.message))) : error
+    const shown = isUsage
+      ? new UsageError(this.#usageProblem(parserMessage(error.message.replaceAll(VALUE_GUARD, ''))))
+      : error
     const { monitoring } = this.ctor as typeof BaseCommand
     const asked = /(^|,)(--json|(--output|-o),(json|jsonl|yaml))(,|$)/.test(this.argv.join(','))
     if (shown instanceof AsynqError) {
@@ -430,7 +443,11 @@ export abstract class BaseCommand extends Command {
     })
   }
 
-  async #open(): Promise<Redis> {
+  /**
+   * Opens a connection, which the caller closes: for those that `withRedis` does not suit.
+   * @throws {PreconditionError} it is not the cluster that the context is pinned to.
+   */
+  protected async openRedis(): Promise<Redis> {
     const redis = await this.#connect()
     const { name, context } = await this.active()
     try {
@@ -494,15 +511,4 @@ export abstract class BaseCommand extends Command {
       await drop()
     }
   }
-}
-
-/** What the parser complains about, as one line: it may list several things, each on its own. */
-function parserMessage(text: string): string {
-  const lines = text
-    .replaceAll(VALUE_GUARD, '')
-    .split('\n')
-    .map((line) => line.trim())
-    .filter((line) => line !== '' && !/^(See more help|The following errors?)/.test(line))
-  const said = text.startsWith('The following error') ? lines : lines.slice(0, 1)
-  return said.map((line) => line.replace(/^(\w)/, (letter) => letter.toLowerCase())).join('; ')
 }

@@ -13,6 +13,7 @@ import { parseWhere, type TaskPredicate } from '../operations/where.js'
 import { BaseCommand } from './base-command.js'
 import { confirm, confirmName } from './confirm.js'
 import { startProgress } from './progress.js'
+import { groupFlag, queuesFlag, whereFlag } from './task-flags.js'
 
 /** Above so many tasks, deleting them wants more than a "y". */
 const TYPED_ABOVE = 10_000
@@ -25,14 +26,8 @@ export const writeFlags = {
 /** Flags of commands that change tasks by state, beside --limit. */
 export const bulkFlags = {
   ...writeFlags,
-  group: Flags.string({ char: 'g', description: "group, for aggregating; '*' for all" }),
-  where: Flags.string({
-    helpValue: 'EXPR',
-    multiple: true,
-    multipleNonGreedy: true,
-    description:
-      "only tasks for which this holds: type=image:*, payload.user.id>100, error=*timeout*, 'failedAt<-1h'; repeated = and",
-  }),
+  ...groupFlag,
+  ...whereFlag,
   rate: Flags.string({ helpValue: 'N/s', description: 'tasks a second at most' }),
   'batch-size': Flags.integer({ description: 'tasks read and changed in one go', min: 1, max: 10_000 }),
   'keep-going': Flags.boolean({ description: 'go on with the others after a failure' }),
@@ -188,13 +183,7 @@ export abstract class BulkCommand extends BaseCommand {
 export abstract class AllTasksCommand extends BulkCommand {
   static override flags = {
     ...bulkFlags,
-    queue: Flags.string({
-      char: 'q',
-      description: 'queue or glob; may be repeated',
-      multiple: true,
-      multipleNonGreedy: true,
-      required: true,
-    }),
+    ...queuesFlag,
     state: Flags.string({ char: 's', description: 'state of the tasks', required: true }),
   }
 

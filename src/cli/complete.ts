@@ -3,7 +3,8 @@ import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { groupsKey } from '../wire/keys.js'
 import { TASK_STATES } from '../wire/state.js'
-import { readQueueNames } from '../operations/list-queues.js'
+import { STAGE_NAMES } from '../health/stages.js'
+import { readQueueNames } from '../inspector/queues.js'
 import type { Redis } from '../redis/types.js'
 import { FORMATS, TIME_FORMATS } from '../render/listing.js'
 import type { CommandIndex, FlagInfo } from '../render/help.js'
@@ -33,8 +34,18 @@ const OF_FLAG: Readonly<Record<string, Source>> = {
   to: 'nodes',
   from: 'nodes',
   drain: 'nodes',
+  add: 'nodes',
   node: 'nodes',
   entry: 'nodes',
+  only: 'stages',
+  skip: 'stages',
+}
+
+/** Flags that name columns, and how a name of one reads in them. */
+const OF_COLUMNS: Readonly<Record<string, (key: string, typed: string) => string>> = {
+  columns: (key) => key,
+  sort: (key, typed) => (typed.startsWith('-') ? `-${key}` : key),
+  filter: (key) => `${key}=`,
 }
 
 /** What the arguments of a command name: by its id, or by the topic it belongs to. */
@@ -44,12 +55,29 @@ const OF_ARGUMENT: Readonly<Record<string, Source>> = {
   'cluster:impact': 'nodes',
   doctor: 'queues',
   context: 'contexts',
+  health: 'stages',
+  'cluster:check': 'stages',
+  'reshard:status': 'plans',
+  'reshard:resume': 'plans',
+  'reshard:abort': 'plans',
+  'reshard:undo': 'plans',
+  'reshard:tune': 'plans',
   'schema:show': 'schemas',
   completion: 'shells',
 }
 
 type Source =
-  'queues' | 'groups' | 'nodes' | 'states' | 'contexts' | 'formats' | 'times' | 'schemas' | 'shells'
+  | 'queues'
+  | 'groups'
+  | 'nodes'
+  | 'states'
+  | 'contexts'
+  | 'formats'
+  | 'times'
+  | 'stages'
+  | 'plans'
+  | 'schemas'
+  | 'shells'
 
 /**
  * What may stand for the last of `words`, the words behind `asynq`. Nothing at all when something goes wrong: an error
@@ -82,9 +110,15 @@ async function candidatesFor(
       : undefined
   const info = index.commands.find(({ id }) => id === command?.id)
   const flags = [...(info?.flags ?? []), ...index.globals]
-  const flag = flagBefore(before.at(-1), flags)
   const args = normalized.kind === 'command' ? normalized.args : []
-  if (flag) return valuesOf(OF_FLAG[flag.name], args)
+  const valueOf = (flag: FlagInfo, typed: string) => flagValues(flag, typed, info?.columns ?? [], args)
+  const [, name, typed] = /^--([^=]+)=(.*)$/s.exec(current) ?? []
+  if (name !== undefined) {
+    const flag = flagBefore(`--${name}`, flags)
+    return flag ? (await valueOf(flag, typed!)).map((value) => `--${name}=${value}`) : []
+  }
+  const flag = flagBefore(before.at(-1), flags)
+  if (flag) return valueOf(flag, current)
   if (current.startsWith('-')) return [...flags.map(({ name }) => `--${name}`), '--help']
   if (command) return valuesOf(OF_ARGUMENT[command.id] ?? OF_ARGUMENT[command.id.split(':')[0]!], args)
   if (normalized.kind === 'unknown') return []
@@ -102,6 +136,24 @@ function flagBefore(token: string | undefined, flags: readonly FlagInfo[]): Flag
     ({ name, char, aliases = [], value }) =>
       value !== undefined && (token === `-${char}` || [name, ...aliases].some((one) => token === `--${one}`)),
   )
+}
+
+/** @param typed what there is of the value. @param columns of the listing that the command makes. */
+async function flagValues(
+  { name, options }: FlagInfo,
+  typed: string,
+  columns: readonly string[],
+  args: readonly string[],
+): Promise<readonly string[]> {
+  const spell = OF_COLUMNS[name]
+  if (!spell || columns.length === 0) return options ?? valuesOf(OF_FLAG[name], args)
+  if (name === 'filter') return columns.map((key) => spell(key, typed))
+  // A list: what stands before the last comma stays.
+  const done = typed.slice(0, typed.lastIndexOf(',') + 1)
+  const named = new Set(done.split(',').map((key) => key.replace(/^-/, '')))
+  const last = typed.slice(done.length)
+  const left = columns.filter((key) => !named.has(key)).map((key) => `${done}${spell(key, last)}`)
+  return name === 'columns' && done === '' ? [...left, 'help'] : left
 }
 
 function nextWords({ commands }: CommandIndex, path: readonly string[]): readonly string[] {
@@ -122,6 +174,12 @@ async function valuesOf(source: Source | undefined, args: readonly string[]): Pr
       return FORMATS
     case 'times':
       return TIME_FORMATS
+    case 'stages':
+      return STAGE_NAMES
+    case 'plans': {
+      const { journalStore } = await import('./journal-store.js')
+      return journalStore(lastValue(args, 'journal')).list()
+    }
     case 'schemas':
       return schemaNames()
     case 'shells':

@@ -11,6 +11,9 @@ _asynq() {
   # Readline replaces only what stands behind the last of these.
   head="\${cur%"\${cur##*[:=]}"}"
   COMPREPLY=("\${COMPREPLY[@]#"$head"}")
+  # A value is to follow: no space.
+  [[ "\${COMPREPLY[*]}" == *= ]] && compopt -o nospace 2>/dev/null
+  return 0
 }
 complete -o default -F _asynq asynq
 `,
@@ -19,14 +22,31 @@ complete -o default -F _asynq asynq
 _asynq() {
   local -a candidates
   candidates=("\${(@f)$("\${words[1]}" __complete -- "\${(@)words[2,CURRENT]}" 2>/dev/null)}")
-  [[ -n "$candidates" ]] && compadd -- "\${candidates[@]}" || _files
+  if [[ -z "$candidates" ]]; then
+    _files
+  elif [[ "$candidates" == *= ]]; then
+    # A value is to follow: no space.
+    compadd -S '' -- "\${candidates[@]}"
+  else
+    compadd -- "\${candidates[@]}"
+  fi
 }
-(( $+functions[compdef] )) && compdef _asynq asynq
+if [[ "$funcstack[1]" == _asynq ]]; then
+  # Loaded from a folder of $fpath, at the first Tab: this is it.
+  _asynq
+elif (( $+functions[compdef] )); then
+  compdef _asynq asynq
+fi
 `,
   fish: `# asynq completion for fish: asynq completion fish | source
 function __asynq_complete
   set -l tokens (commandline -opc) (commandline -ct)
-  $tokens[1] __complete -- $tokens[2..-1] 2>/dev/null
+  set -l candidates ($tokens[1] __complete -- $tokens[2..-1] 2>/dev/null)
+  if test (count $candidates) -gt 0
+    printf '%s\\n' $candidates
+  else
+    __fish_complete_path (commandline -ct)
+  end
 end
 complete -c asynq -f -a '(__asynq_complete)'
 `,

@@ -2,7 +2,7 @@ import { readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { UsageError } from '../errors.js'
 import { globalFlagEntries, type GlobalFlagName, type Settings } from './global-flags.js'
-import { editDistance } from './normalize-argv.js'
+import { editDistance } from '../nearest.js'
 
 /** Where a password comes from, instead of standing in the file. */
 export type PasswordSource =
@@ -22,8 +22,6 @@ export interface Context {
   readonly description?: string
   /** File with the rules of `asynq health`. */
   readonly healthRules?: string
-  /** What of payloads and headers is masked: `payload.card`. */
-  readonly redact: readonly string[]
   /** A password stands in the file itself. */
   readonly holdsSecret: boolean
 }
@@ -40,7 +38,7 @@ export interface ConfigFile {
   readonly contexts: ReadonlyMap<string, Context>
 }
 
-const EMPTY: Context = { settings: {}, locked: false, clusterIds: [], redact: [], holdsSecret: false }
+const EMPTY: Context = { settings: {}, locked: false, clusterIds: [], holdsSecret: false }
 const NO_FILE: ConfigFile = { path: null, base: EMPTY, current: null, previous: null, contexts: new Map() }
 
 /**
@@ -79,7 +77,7 @@ export function isReadableByOthers(path: string): boolean {
 const SETTINGS = new Map(
   globalFlagEntries.filter(([, { setting }]) => setting).map(([name, flag]) => [plain(name), { name, flag }]),
 )
-const EXTRAS = ['password_from', 'readOnly', 'clusterId', 'description', 'health', 'redact']
+const EXTRAS = ['password_from', 'readOnly', 'clusterId', 'description', 'health']
 const TOP = ['current', 'previous', 'contexts']
 
 /** One spelling of a key: `read_only`, `read-only` and `readOnly` are the same. */
@@ -178,17 +176,11 @@ function withExtra(
     }
     case 'description':
       return { ...context, description: String(value) }
-    case 'health': {
+    default: {
       const { rules, ...rest } = typeof value === 'object' ? (value as { rules?: unknown }) : {}
       if (typeof rules !== 'string' || Object.keys(rest).length > 0)
         throw new UsageError(`${what} must be {rules: FILE}`)
       return { ...context, healthRules: rules }
-    }
-    default: {
-      const list = Array.isArray(value) ? value : [value]
-      if (!list.every((one) => typeof one === 'string'))
-        throw new UsageError(`${what} must be a list of texts`)
-      return { ...context, redact: list }
     }
   }
 }

@@ -31,11 +31,12 @@ export function maskedSettings(settings: Settings): Settings {
 /** What `context show` prints: everything but secrets. */
 export function contextDocument(name: string | null, context: Context, config: ConfigFile) {
   const { passwordFrom, description, healthRules } = context
+  const { redact, ...settings } = context.settings
   return {
     name,
     current: config.current === name,
     target: targetOf(context),
-    settings: maskedSettings(context.settings),
+    settings: maskedSettings(settings),
     ...(passwordFrom && {
       passwordFrom:
         passwordFrom.kind === 'env'
@@ -50,6 +51,6 @@ export function contextDocument(name: string | null, context: Context, config: C
     clusterIds: context.clusterIds,
     ...(description !== undefined && { description }),
     ...(healthRules !== undefined && { healthRules }),
-    redact: context.redact,
+    redact: (redact as readonly string[] | undefined) ?? [],
   }
 }

@@ -1,10 +1,11 @@
 import { readFileSync } from 'node:fs'
+import { dirname, resolve } from 'node:path'
 import { PreconditionError, UsageError } from '../errors.js'
 import type { Redis } from '../redis/types.js'
 import { isReadableByOthers, type ConfigFile, type Context, type PasswordSource } from './config-file.js'
 import { mergeSettings } from './connection-options.js'
-import { globalFlagEntries, type GlobalFlagName, type Settings } from './global-flags.js'
-import { editDistance } from './normalize-argv.js'
+import { envName, globalFlagEntries, type GlobalFlagName, type Settings } from './global-flags.js'
+import { editDistance } from '../nearest.js'
 
 /** The connection in use: its settings by precedence, and what its context says beyond them. */
 export interface ActiveSettings {
@@ -12,6 +13,10 @@ export interface ActiveSettings {
   /** Null for the unnamed one. */
   readonly name: string | null
   readonly context: Context
+  /** What of tasks is masked, as the paths of `redactor`: `payload.card`. */
+  readonly redact: readonly string[]
+  /** File with the rules of `asynq health` that the context names, or the top of the config file. */
+  readonly healthRules: string | undefined
   /** Something the user should know, e.g. that others can read a password. */
   readonly warning: string | null
 }
@@ -42,7 +47,35 @@ export function activeSettings(flags: Settings, env: NodeJS.ProcessEnv, config: 
     ? `config file ${config.path} holds a password and others can read it: chmod 600 it, or use password_from`
     : null
   if (warning !== null && settings.strict === true) throw new UsageError(warning)
-  return { settings, name, context, warning }
+  const healthRules = context.healthRules ?? config.base.healthRules
+  return {
+    settings,
+    name,
+    context,
+    redact: redactPaths([
+      config.base.settings.redact,
+      ...(name === null ? [] : [context.settings.redact]),
+      env[envName('redact')],
+      flags.redact,
+    ]),
+    healthRules: healthRules && resolve(dirname(config.path ?? ''), healthRules),
+    warning,
+  }
+}
+
+/** All paths of all sources, since a mask that one of them wants must hold; `none` lifts what came before it. Pure. */
+function redactPaths(sources: readonly Settings[GlobalFlagName][]): readonly string[] {
+  let paths: readonly string[] = []
+  for (const source of sources) {
+    const given = [source ?? []]
+      .flat()
+      .flatMap((text) => String(text).split(','))
+      .map((path) => path.trim())
+      .filter((path) => path !== '')
+    const none = given.lastIndexOf('none')
+    paths = none < 0 ? [...paths, ...given] : given.slice(none + 1)
+  }
+  return [...new Set(paths)]
 }
 
 /** @throws {UsageError} there is none of that name. */

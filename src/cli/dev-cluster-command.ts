@@ -5,6 +5,7 @@ import { BaseCommand } from './base-command.js'
 /** What the commands about a local cluster share. */
 export abstract class DevClusterCommand extends BaseCommand {
   static override impact = 'local' as const
+  static override columns = ['address', 'pid', 'role', 'state']
   static override flags = {
     port: Flags.integer({
       description: 'first port; the nodes take consecutive ones',

@@ -151,8 +151,9 @@ export const GLOBAL_FLAGS = {
   redact: {
     ...safety,
     kind: 'strings',
-    value: 'PATH',
-    description: 'mask parts of tasks: payload, payload.card, header.auth, error, result; may be repeated',
+    value: 'PATH,...',
+    description:
+      'mask parts of tasks: payload, payload.card, header.auth, error, result; adds to what the config file masks, "none" lifts it',
   },
   reason: {
     ...safety,

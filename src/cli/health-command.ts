@@ -2,9 +2,11 @@ import { appendFileSync } from 'node:fs'
 import { Flags } from '@oclif/core'
 import { UsageError } from '../errors.js'
 import { checkHealth, effectiveStatus, waitUntilHealthy, type FailOn } from '../health/check.js'
-import type { HealthReport, Selection } from '../health/evaluate.js'
-import { NO_RULES, parseOverrides, parseRules, requireStage, type Rules } from '../health/rules.js'
+import { evaluate, type HealthReport, type Selection } from '../health/evaluate.js'
+import { observeSnapshot } from '../health/observe-snapshot.js'
+import { parseOverrides, requireStage, type Rules } from '../health/rules.js'
 import { STAGES, type StageOf, type Status } from '../health/stages.js'
+import { parseSnapshot, type ClusterSnapshot } from '../plan/cluster-snapshot.js'
 import {
   HEALTH_FORMATS,
   healthDocument,
@@ -16,9 +18,11 @@ import {
 } from '../render/health.js'
 import { parsePositiveDuration } from '../units.js'
 import { BaseCommand } from './base-command.js'
+import { describeTarget } from './connection-options.js'
 import { EXIT, MONITORING_EXIT } from './exit-codes.js'
 import { OutFile } from './out-file.js'
-import { readRulesFile } from './rules-file.js'
+import { readRules } from './rules-file.js'
+import { readInput, snapshotFlag } from './snapshot-command.js'
 
 const EXIT_OF: Readonly<Record<Status, number>> = {
   ok: MONITORING_EXIT.OK,
@@ -36,6 +40,17 @@ interface Output {
 /** What `health` and `cluster check` share: everything but the stages they offer. */
 export abstract class HealthCommand extends BaseCommand {
   static override impact = 'read' as const
+  static override columns = [
+    'stage',
+    'status',
+    'summary',
+    'subject',
+    'value',
+    'unit',
+    'warn',
+    'crit',
+    'remedy',
+  ]
   static override monitoring = true
 
   static healthFlags = {
@@ -75,6 +90,7 @@ export abstract class HealthCommand extends BaseCommand {
       default: 'pass',
       description: 'whether warnings are failures in junit',
     }),
+    ...snapshotFlag,
   }
 
   /** Each call has its own time-out; the whole may take longer. */
@@ -96,19 +112,20 @@ export abstract class HealthCommand extends BaseCommand {
       throw new UsageError(`stable: "${stable}" is not a whole number from 1`)
     if (maxMs === 0) throw new UsageError('max-time: must be more than 0')
     const failOn = this.flags['fail-on'] as FailOn
-    const connection = await this.connectionOptions()
-    const { openRedis } = await import('../redis/connect.js')
+    const exact = this.flags['exact'] === true
+    const queues = (this.flags['queue'] as readonly string[] | undefined) ?? []
+    const snapshot = await this.#snapshot({ wait: waitMs !== null, exact })
+    const target = snapshot ? null : (await this.connectionOptions()).target
     const outputs = this.#outputs()
-    const check = () =>
-      checkHealth(() => openRedis(connection), {
-        rules,
-        selection,
-        queues: (this.flags['queue'] as readonly string[] | undefined) ?? [],
-        exact: this.flags['exact'] === true,
-        growthMs: intervalMs,
-        maxMs,
-        mode: connection.target.kind === 'socket' ? 'single' : connection.target.kind,
-      })
+    const check = async () =>
+      snapshot
+        ? evaluate(observeSnapshot(snapshot, queues), rules, selection)
+        : checkHealth(() => this.openRedis(), {
+            ...{ rules, selection, queues, exact, maxMs },
+            growthMs: intervalMs,
+            mode: target!.kind === 'socket' ? 'single' : target!.kind,
+            target: describeTarget(target!),
+          })
     let interrupted = false
     let report: HealthReport
     try {
@@ -136,20 +153,29 @@ export abstract class HealthCommand extends BaseCommand {
     process.exitCode = interrupted ? EXIT.INTERRUPTED : exit
   }
 
+  /** The snapshot to be judged in place of servers. @param wants what a snapshot cannot do. */
+  async #snapshot(wants: Readonly<Record<'wait' | 'exact', boolean>>): Promise<ClusterSnapshot | null> {
+    const file = this.flags['snapshot'] as string | undefined
+    if (file === undefined) return null
+    if (wants.exact) throw new UsageError('--exact needs a server, and --snapshot is none')
+    if (wants.wait) throw new UsageError('--wait needs a server: a snapshot stays as it is')
+    return parseSnapshot(await readInput(file))
+  }
+
   #selection(): Selection {
     const named = (flag: 'only' | 'skip') =>
       ((this.flags[flag] as readonly string[] | undefined) ?? [])
         .flatMap((text) => text.split(','))
         .map((name) => name.trim())
     const offered = new Set(this.offered().map(({ name }) => name))
-    const stage = (what: string) => (name: string) => {
+    const stage = (what: string | null) => (name: string) => {
       const found = requireStage(name, what)
       if (offered.has(found.name)) return found.name
       throw new UsageError(
-        `${what}: "${name}" is no stage of this command; there are ${[...offered].join(', ')}`,
+        `${what === null ? '' : `${what}: `}"${name}" is no stage of this command; there are ${[...offered].join(', ')}`,
       )
     }
-    const only = [...this.rest.map(stage('stage')), ...named('only').map(stage('only'))]
+    const only = [...this.rest.map(stage(null)), ...named('only').map(stage('only'))]
     const skip = new Set(named('skip').map(stage('skip')))
     // A command with fewer stages leaves out the others, without making its own be judged that have no threshold.
     for (const { name } of STAGES) if (!offered.has(name)) skip.add(name)
@@ -157,8 +183,7 @@ export abstract class HealthCommand extends BaseCommand {
   }
 
   async #rules({ only, skip }: Selection): Promise<Rules> {
-    const path = this.flags['rules'] as string | undefined
-    const rules = path === undefined ? NO_RULES : await parseRules(readRulesFile(path), path)
+    const rules = await readRules(this.flags['rules'], await this.active())
     const given = (flag: 'warn' | 'crit') => (this.flags[flag] as readonly string[] | undefined) ?? []
     const stages = [...(only ?? [])].filter((name) => !skip.has(name))
     const expected = (this.flags['expect-queues'] as readonly string[] | undefined) ?? []
@@ -199,8 +224,7 @@ export abstract class HealthCommand extends BaseCommand {
     if (toStdout.some(({ format }) => format === 'github')) this.#summarise(report)
     if (toStdout.length > 0) return
     const format = this.format()
-    if (this.json && format !== 'jsonl') this.printDocument(healthDocument(report, exit))
-    else if (this.plain) this.print(renderHealth(report, 'table', onScreen))
+    if (this.plain) this.print(renderHealth(report, 'table', onScreen))
     else if (format === 'wide') this.print(renderHealth(report, 'wide', onScreen))
     else await this.printListing(this.#listing(report, exit))
   }

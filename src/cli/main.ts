@@ -9,7 +9,8 @@ import { flushStreams, outIsTerminal, watchStreams, writeOut } from './output.js
 import { reportBug, reportError } from './report-error.js'
 import { version } from './version.js'
 
-const GLOBALS: readonly FlagShape[] = globalFlagEntries.map(
+/** Flags of every command, as the normaliser wants them. */
+export const GLOBALS: readonly FlagShape[] = globalFlagEntries.map(
   ([name, { kind, char, aliases, setting, valueTo }]) => ({
     name,
     chars: char === undefined ? [] : [char],

@@ -1,3 +1,5 @@
+import { editDistance } from '../nearest.js'
+
 /**
  * Turns the arguments that Go's CLI (cobra) takes into those that oclif takes. Pure.
  *
@@ -59,18 +61,18 @@ export function normalizeArgv(
       if (flag && !flag.boolean && needsValue(token) && at + 1 < argv.length) before.push(argv[++at]!)
       continue
     }
+    // Before the command, or behind a topic.
+    if (token === 'help' && commands.some((known) => startsWith(known.words, words))) {
+      const rest = argv.slice(at + 1).filter((word) => !word.startsWith('-'))
+      return { kind: 'topic', words: [...words, ...rest], version: false }
+    }
     words.push(token)
     command = longest(words, argv.slice(at + 1), commands)
     if (command) at += command.words.length - words.length
-    else if (!commands.some((known) => startsWith(known.words, words))) {
-      if (words[0] === 'help' && words.length > 1)
-        return { kind: 'topic', words: words.slice(1), version: false }
-      if (words[0] === 'help') continue
+    else if (!commands.some((known) => startsWith(known.words, words)))
       return { kind: 'unknown', words, suggestion: suggest(words, commands) }
-    }
   }
-  if (!command)
-    return { kind: 'topic', words: words.filter((word) => word !== 'help'), version: version && !help }
+  if (!command) return { kind: 'topic', words, version: version && !help }
   const args = normalizeFlags([...before, ...argv.slice(at)], [...globals, ...command.flags])
   return { kind: 'command', words: command.words, args }
 }
@@ -180,23 +182,4 @@ export function suggest(
     .sort((a, b) => a.distance - b.distance || a.text.localeCompare(b.text))
   const best = ranked[0]
   return best && best.distance <= Math.max(2, given.length / 4) ? best.text : null
-}
-
-/** The one of `known` that was probably meant; null when none is near. */
-export function nearest(given: string, known: readonly string[]): string | null {
-  const ranked = known.map((name) => ({ name, distance: editDistance(given, name) }))
-  const best = ranked.sort((a, b) => a.distance - b.distance || a.name.localeCompare(b.name))[0]
-  return best && best.distance <= Math.max(1, Math.floor(given.length / 3)) ? best.name : null
-}
-
-export function editDistance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, at) => at)
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i]
-    for (let j = 1; j <= b.length; j++) {
-      next.push(Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)))
-    }
-    row = next
-  }
-  return row[b.length]!
 }

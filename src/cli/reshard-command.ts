@@ -1,7 +1,5 @@
 import { Flags, type Interfaces } from '@oclif/core'
 import { openSync, readFileSync, writeSync } from 'node:fs'
-import { homedir } from 'node:os'
-import { join } from 'node:path'
 import { AsynqError, NotFoundError, UsageError } from '../errors.js'
 import { parsePlanFile, type PlanFile } from '../plan/plan-file.js'
 import type { Redis } from '../redis/types.js'
@@ -13,13 +11,14 @@ import {
   type ReshardEvent,
 } from '../reshard/apply.js'
 import type { CopyBounds, MigrateAuth } from '../reshard/classic.js'
-import { JournalStore, type Journal } from '../reshard/journal.js'
+import type { Journal, JournalStore } from '../reshard/journal.js'
 import type { StopSignal } from '../reshard/move-slot.js'
 import { readPlanStates } from '../reshard/status.js'
 import { formatBytes, formatDuration, parseBytes, parsePositiveDuration } from '../units.js'
 import { whoAndWhere } from './audit-log.js'
 import { BaseCommand } from './base-command.js'
 import { cannotWrite } from './out-file.js'
+import { journalStore } from './journal-store.js'
 import { startProgress } from './progress.js'
 import { reportItems } from './results.js'
 
@@ -87,9 +86,7 @@ export abstract class ReshardCommand extends BaseCommand {
   protected override oneShot = false
 
   protected store(): JournalStore {
-    const given = this.flags['journal'] as string | undefined
-    const state = process.env['XDG_STATE_HOME'] || join(process.env['HOME'] || homedir(), '.local', 'state')
-    return new JournalStore(given ?? join(state, 'asynq'))
+    return journalStore(this.flags['journal'] as string | undefined)
   }
 
   /** Reads a plan file. @throws {NotFoundError} @throws as `parsePlanFile`. */

@@ -3,13 +3,44 @@ import { readFileSync } from 'node:fs'
 import { UsageError } from '../errors.js'
 import type { TaskName } from '../inspector/inspector.js'
 
+/** May be repeated, and takes one value each time: what follows may be an argument. */
+const repeated = { multiple: true, multipleNonGreedy: true } as const
+
 export const taskFlags = {
   queue: Flags.string({ char: 'q', description: 'queue', required: true }),
-  id: Flags.string({
-    char: 'i',
-    description: 'id of the task; may be repeated',
-    multiple: true,
-    multipleNonGreedy: true,
+  id: Flags.string({ ...repeated, char: 'i', description: 'id of the task; may be repeated' }),
+}
+
+/** `taskSources` resolves what it names. */
+export const queuesFlag = {
+  queue: Flags.string({
+    ...repeated,
+    char: 'q',
+    description: 'queue or glob; may be repeated',
+    required: true,
+  }),
+}
+
+/** @param states that may be named. @param byDefault what it says of them when none is; without it one must be. */
+export const statesFlag = (states: readonly string[], byDefault?: string) => ({
+  state: Flags.string({
+    ...repeated,
+    char: 's',
+    description: `${states.join(', ')}; may be repeated${byDefault === undefined ? '' : ` [${byDefault}]`}`,
+    required: byDefault === undefined,
+  }),
+})
+
+export const groupFlag = {
+  group: Flags.string({ char: 'g', description: "group, for aggregating; '*' for all" }),
+}
+
+export const whereFlag = {
+  where: Flags.string({
+    ...repeated,
+    helpValue: 'EXPR',
+    description:
+      "only tasks for which this holds: type=image:*, payload.user.id>100, header.tenant=a, error=*timeout*, 'failedAt<-1h'; repeated = and",
   }),
 }
 

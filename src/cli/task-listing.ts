@@ -39,6 +39,28 @@ export function workerFinder(servers: readonly LiveServer[]): (task: TaskInfo) =
 
 const keyOf = ({ queue, taskId }: WorkerInfo) => `${queue}\n${taskId}`
 
+/** Keys of the columns of tasks. */
+export const TASK_COLUMNS = [
+  'id',
+  'type',
+  'payload',
+  'queue',
+  'state',
+  'group',
+  'nextProcessAt',
+  'pendingSince',
+  'lastError',
+  'lastFailedAt',
+  'retried',
+  'maxRetry',
+  'completedAt',
+  'result',
+  'server',
+  'startedAt',
+  'leaseExpiresAt',
+  'orphaned',
+] as const
+
 export interface TaskListingOptions {
   /** Keys of the columns shown without being asked for. */
   readonly shown: readonly string[]

@@ -3,7 +3,7 @@ import { BaseCommand } from '../cli/base-command.js'
 import { EXIT } from '../cli/exit-codes.js'
 import { parseDuration } from '../units.js'
 import { TerminalScreen } from '../cli/terminal-screen.js'
-import { readRulesFile } from '../cli/rules-file.js'
+import { readRules } from '../cli/rules-file.js'
 import {
   commandOfAction,
   initialState,
@@ -15,7 +15,6 @@ import {
 import { TOP_VIEWS, type Action, type TopView } from '../dash/types.js'
 import { AsynqError, UsageError } from '../errors.js'
 import { STAGES } from '../health/stages.js'
-import { NO_RULES, parseRules } from '../health/rules.js'
 import { DashboardReader, type ActionResult } from '../operations/read-dashboard.js'
 import { CHROME_LINES, renderDash, type FrameOptions } from '../render/dash-frame.js'
 
@@ -49,8 +48,8 @@ export default class Dash extends BaseCommand {
     const view = this.flags['view'] as TopView
     const once = this.flags['once'] === true
     if (!once) assertTerminal()
-    const path = this.flags['rules'] as string | undefined
-    const rules = path === undefined ? NO_RULES : await parseRules(readRulesFile(path), path)
+    const rules = await readRules(this.flags['rules'], await this.active())
+    const masks = await this.redactor()
     const { target } = await this.connectionOptions()
     const address =
       target.kind === 'cluster'
@@ -68,7 +67,7 @@ export default class Dash extends BaseCommand {
         throw new UsageError('--view cluster needs a cluster')
       const shown = name === null ? address : `${name} (${address})`
       const options = { ...style, target: shown, refreshMs }
-      const reader = new DashboardReader(redis, { rules })
+      const reader = new DashboardReader(redis, { rules, masks })
       const state = initialState({ view, readOnly, pageSize: 20 })
       if (once) await printOnce(reader, state, options)
       else await new LiveDash(reader, state, options, (action, report) => this.#record(action, report)).run()

@@ -6,9 +6,11 @@ import { startProgress } from '../cli/progress.js'
 import { examine, type Examination, type ExamineOptions } from '../doctor/examine.js'
 import { FINDING_CODES, FINDING_KINDS, type Finding, type FindingCode } from '../doctor/findings.js'
 import type { RepairChoices } from '../doctor/judge.js'
-import { AsynqError, NotFoundError, UsageError } from '../errors.js'
+import { AsynqError, NotFoundError, QueueNotFoundError, UsageError } from '../errors.js'
 import { globPattern } from '../glob.js'
-import { readQueueNames, selectQueues } from '../operations/list-queues.js'
+import { readQueueNames } from '../inspector/queues.js'
+import { guess } from '../nearest.js'
+import { selectQueues } from '../operations/list-queues.js'
 import type { Redis } from '../redis/types.js'
 import type { Column, Listing } from '../render/listing.js'
 import { formatBytes } from '../units.js'
@@ -26,6 +28,18 @@ export default class Doctor extends BaseCommand {
   ]
   static override strict = false
   static override impact = 'write' as const
+  static override columns = [
+    'queue',
+    'code',
+    'severity',
+    'count',
+    'bytes',
+    'fixed',
+    'failed',
+    'meaning',
+    'repair',
+    'example',
+  ]
   static override monitoring = true
   static override flags = {
     check: Flags.string({
@@ -84,7 +98,10 @@ export default class Doctor extends BaseCommand {
       const found = await this.#examine(redis, 'examined', options)
       const missing = found.queues.filter(({ registered, keys }) => !registered && keys === 0)
       if (queues && !found.stopped && missing.length > 0)
-        throw new NotFoundError(`no queue ${missing.map(({ queue }) => `"${queue}"`).join(', ')}`)
+        throw new QueueNotFoundError(
+          missing.map(({ queue }) => queue),
+          await readQueueNames(redis),
+        )
       const repairable = found.findings.filter(({ code }) => FINDING_KINDS[code].repair !== null)
       if (this.flags['fix'] !== true || this.dryRun || repairable.length === 0 || found.stopped) {
         await this.#report(found, false)
@@ -169,12 +186,8 @@ export default class Doctor extends BaseCommand {
       { key: 'severity', title: 'Severity', value: ({ severity }) => severity },
       { key: 'count', title: 'Count', value: ({ count }) => count },
       { key: 'bytes', title: 'Bytes', value: ({ bytes }) => bytes },
-      ...(fixing
-        ? ([
-            { key: 'fixed', title: 'Fixed', value: ({ fixed }) => fixed },
-            { key: 'failed', title: 'Failed', value: ({ failed }) => failed },
-          ] satisfies Column<Finding>[])
-        : []),
+      { key: 'fixed', title: 'Fixed', value: ({ fixed }) => fixed, wide: !fixing },
+      { key: 'failed', title: 'Failed', value: ({ failed }) => failed, wide: !fixing },
       { key: 'meaning', title: 'Meaning', value: ({ code }) => FINDING_KINDS[code].meaning, wide: true },
       { key: 'repair', title: 'Repair', value: ({ code }) => FINDING_KINDS[code].repair, wide: true },
       { key: 'example', title: 'Example', value: ({ samples }) => samples[0]?.key ?? null, wide: true },
@@ -228,7 +241,9 @@ function wantedCodes(
       .flatMap((glob) => {
         const codes = FINDING_CODES.filter((code) => globPattern(glob).test(code))
         if (codes.length === 0)
-          throw new UsageError(`there is no finding "${glob}": there are ${FINDING_CODES.join(', ')}`)
+          throw new UsageError(
+            `no finding "${glob}"; ${guess(glob, FINDING_CODES)}there are ${FINDING_CODES.join(', ')}`,
+          )
         return codes
       })
   const checked = new Set(check.length === 0 ? FINDING_CODES : codesOf(check))

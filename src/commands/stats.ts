@@ -1,5 +1,6 @@
 import { BaseCommand } from '../cli/base-command.js'
 import type { QueueInfo } from '../inspector/inspector.js'
+import { assertNoProblems } from '../operations/queue-problems.js'
 import { readStats, type Stats } from '../operations/read-stats.js'
 import { block, errorRate, rateText, type BlockStyle } from '../render/text-blocks.js'
 import type { Topology } from '../topology/types.js'
@@ -8,7 +9,7 @@ import { TASK_STATES } from '../wire/state.js'
 export default class StatsCommand extends BaseCommand {
   static override summary = 'Show tasks by state and by queue, the work of today, and the server or cluster.'
   static override description =
-    "With --json the document of Go's CLI (names in PascalCase, latency in nanoseconds), and on a cluster its nodes."
+    "With --json the document of Go's CLI (names in PascalCase, latency in nanoseconds), and on a cluster its nodes. Exit code 6 when a queue cannot be read: the others are shown all the same."
   static override examples = ['<%= config.bin %> stats', '<%= config.bin %> stats --json | jq .aggregate']
   static override impact = 'read' as const
   static override watchable = true
@@ -26,6 +27,8 @@ export default class StatsCommand extends BaseCommand {
     } else {
       this.print(text(stats, topology !== null, { width: this.terminalWidth(), bold: await this.bold() }))
     }
+    const { queues, problems } = stats
+    assertNoProblems(problems, queues.length + problems.length)
   }
 }
 
@@ -93,7 +96,7 @@ function text({ queues, server }: Stats, cluster: boolean, style: BlockStyle): s
 }
 
 /** Go's document, unchanged, with what we add behind it. */
-function document({ queues, server }: Stats, topology: Topology | null) {
+function document({ queues, problems, server }: Stats, topology: Topology | null) {
   const { counts, processed, failed, readAtMs } = totals(queues)
   return {
     aggregate: { ...counts, processed, failed, timestamp: new Date(readAtMs).toISOString() },
@@ -120,6 +123,7 @@ function document({ queues, server }: Stats, topology: Topology | null) {
     })),
     redis: server,
     schema: 'asynq/stats/v1',
+    ...(problems.length > 0 && { problems }),
     ...(topology && {
       cluster: {
         state: server['cluster_state'] ?? null,

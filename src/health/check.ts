@@ -1,5 +1,6 @@
 import { UnavailableError, UsageError } from '../errors.js'
 import type { Redis } from '../redis/types.js'
+import { NO_DEADLINE, noAnswer, startDeadline, type Deadline } from './deadline.js'
 import { evaluate, partsNeeded, worstStage, type HealthReport, type Selection } from './evaluate.js'
 import { observe, unreachable } from './observe.js'
 import type { Observation } from './observation.js'
@@ -14,10 +15,11 @@ export interface CheckOptions {
   readonly exact: boolean
   /** Between the two looks of `queue-growth`. */
   readonly growthMs: number
-  /** Bound on the whole look; null: each call has its own alone. */
+  /** Bound on the whole look, after which it tells what it has; null: each call has its own bound alone. */
   readonly maxMs: number | null
   /** What is connected to, for a report about no connection. */
   readonly mode: Observation['mode']
+  readonly target: string
 }
 
 /**
@@ -28,52 +30,41 @@ export async function checkHealth(
   connect: () => Promise<Redis>,
   options: CheckOptions,
 ): Promise<HealthReport> {
-  const { rules, selection, queues, exact, growthMs, maxMs, mode } = options
-  const look = async (): Promise<Observation> => {
-    let redis: Redis
-    try {
-      redis = await connect()
-    } catch (error) {
-      if (!(error instanceof UnavailableError)) throw error
-      const reasons = new Set(error.failures.map(({ reason }) => reason))
-      if (reasons.size === 1 && (reasons.has('is-a-cluster') || reasons.has('not-a-cluster')))
-        throw new UsageError(error.message, error.details, { cause: error })
-      return unreachable(mode, error, Date.now())
-    }
-    try {
-      const { growth, ...parts } = partsNeeded(selection, rules, redis.mode)
-      return await observe(redis, {
-        queues,
-        exact,
-        parts,
-        growthMs: growth ? growthMs : null,
-        ...(maxMs !== null && { timeoutMs: Math.min(maxMs, redis.timeoutMs) }),
-      })
-    } finally {
-      await redis.close()
-    }
+  const { rules, selection, maxMs } = options
+  const deadline = maxMs === null ? NO_DEADLINE : startDeadline(maxMs)
+  try {
+    return evaluate(await look(connect, options, deadline), rules, selection)
+  } finally {
+    deadline.clear()
   }
-  const observation = maxMs === null ? await look() : await within(maxMs, look, mode)
-  return evaluate(observation, rules, selection)
 }
 
-async function within(
-  maxMs: number,
-  look: () => Promise<Observation>,
-  mode: Observation['mode'],
+async function look(
+  connect: () => Promise<Redis>,
+  options: CheckOptions,
+  deadline: Deadline,
 ): Promise<Observation> {
-  let timer: NodeJS.Timeout | undefined
-  const timeUp = new Promise<Observation>((resolve) => {
-    timer = setTimeout(() => {
-      const detail = `no result within ${maxMs} ms`
-      const failure = { address: 'the whole look', reason: 'timed-out' as const, detail }
-      resolve(unreachable(mode, new UnavailableError(detail, { failures: [failure] }), Date.now()))
-    }, maxMs)
-  })
+  const { rules, selection, queues, exact, growthMs, mode, target } = options
+  const connecting = connect()
+  let redis: Redis
   try {
-    return await Promise.race([look(), timeUp])
+    redis = await deadline.or(connecting, () => {
+      // It may come to be after all, and is then wanted by nobody.
+      connecting.then((late) => late.close()).catch(() => undefined)
+      throw noAnswer(deadline, target)
+    })
+  } catch (error) {
+    if (!(error instanceof UnavailableError)) throw error
+    const reasons = new Set(error.failures.map(({ reason }) => reason))
+    if (reasons.size === 1 && (reasons.has('is-a-cluster') || reasons.has('not-a-cluster')))
+      throw new UsageError(error.message, error.details, { cause: error })
+    return unreachable(mode, error, Date.now())
+  }
+  try {
+    const { growth, ...parts } = partsNeeded(selection, rules, redis.mode)
+    return await observe(redis, { queues, exact, parts, growthMs: growth ? growthMs : null, deadline })
   } finally {
-    clearTimeout(timer)
+    await redis.close()
   }
 }
 

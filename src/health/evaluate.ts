@@ -3,7 +3,7 @@ import * as nodes from './node-measures.js'
 import type { Observation } from './observation.js'
 import type { Parts } from './observe.js'
 import * as queues from './queue-measures.js'
-import { boundsFor, isJudged, type Rules } from './rules.js'
+import { boundsFor, isGiven, isJudged, type Rules } from './rules.js'
 import * as runtime from './runtime-measures.js'
 import { STAGES, worst, type StageName, type StageOf, type Status } from './stages.js'
 import { breaches, type Threshold, type Unit } from './threshold.js'
@@ -16,6 +16,8 @@ export interface Check {
   readonly warn: Threshold | null
   readonly crit: Threshold | null
   readonly remedy: string | null
+  /** Why what it stands for could not be judged, as the end of a sentence; null where it is a judgement. */
+  readonly unread: string | null
 }
 
 export interface StageResult {
@@ -58,7 +60,9 @@ export function offReason(
   if (selection.skip.has(stage.name)) return 'skipped'
   if (selection.only && !selection.only.has(stage.name)) return 'not asked for'
   if (stage.clusterOnly && mode !== 'cluster') return 'not a cluster'
-  if (!selection.only && !isJudged(rules, stage)) return 'no threshold'
+  if (selection.only) return null
+  if (stage.optionalAlone && mode === 'single' && !isGiven(rules, stage)) return 'a single server'
+  if (!isJudged(rules, stage)) return 'no threshold'
   return null
 }
 
@@ -105,8 +109,8 @@ export function evaluate(
     )
     stages.push(
       off === null
-        ? judge(stage, MEASURES[stage.name](observation, rules), observation, rules, explained)
-        : { stage: stage.name, status: 'off', summary: off, unit: stage.unit, checks: [], ms: null },
+        ? judge(stage, MEASURES[stage.name](observation, rules), observation, rules, { mute, explained })
+        : offResult(stage, off),
     )
   }
   const counts = { ok: 0, warning: 0, critical: 0, unknown: 0, off: 0 }
@@ -122,13 +126,25 @@ export function evaluate(
 
 const CONNECTIVITY: ReadonlySet<StageName> = new Set(['connect', 'cluster-state', 'coverage', 'masters'])
 
+const offResult = ({ name, unit }: StageOf, summary: string): StageResult => ({
+  stage: name,
+  status: 'off',
+  summary,
+  unit,
+  checks: [],
+  ms: null,
+})
+
 function judge(
   stage: StageOf,
   measured: Measured,
   observation: Observation,
   rules: Rules,
-  explained: boolean,
+  { mute, explained }: { readonly mute: boolean; readonly explained: boolean },
 ): StageResult {
+  const missing = measured.missing?.failure.kind === 'absent' ? undefined : measured.missing
+  if (measured.missing && !missing && measured.checks.length === 0)
+    return offResult(stage, measured.missing.failure.why)
   const checks = measured.checks.map(({ subject, value, summary, remedy, forced, warnOnly }): Check => {
     const { warn, crit } = boundsFor(rules, stage, stage.scope === 'queue' ? subject : null)
     const status =
@@ -153,20 +169,23 @@ function judge(
       warn,
       crit,
       remedy: status === 'ok' ? null : remedy,
+      unread: null,
     }
   })
-  if (measured.missing) {
-    const { failure, what } = measured.missing
+  if (missing) {
+    const { failure, what } = missing
     const { warn, crit } = boundsFor(rules, stage, null)
-    const lost = failure.kind === 'lost' && !explained
+    const { kind, why } = failure
+    const unread = kind === 'late' ? why : `could not be read: ${why}`
     checks.push({
       subject: null,
-      status: lost ? 'critical' : 'unknown',
-      summary: `${what} could not be read: ${failure.why}`,
+      status: kind === 'denied' || explained ? 'unknown' : 'critical',
+      summary: `${what} ${unread}`,
       value: null,
       warn,
       crit,
-      remedy: failure.kind === 'denied' ? 'let the user run it (ACL)' : null,
+      remedy: kind === 'denied' && !mute ? 'let the user run it (ACL)' : null,
+      unread,
     })
   }
   const sorted = checks.map((check, at) => ({ check, at }))

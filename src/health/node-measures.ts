@@ -2,24 +2,31 @@ import { SLOT_COUNT } from '../topology/types.js'
 import { uncoveredSlots } from '../topology/topology.js'
 import { formatDuration } from '../units.js'
 import { plural, unreadable, type Measured, type Measurement } from './measure.js'
-import { slotCount, type NodeObservation, type Observation, type ReadFailure } from './observation.js'
+import {
+  slotCount,
+  type NodeObservation,
+  type Observation,
+  type Read,
+  type ReadFailure,
+} from './observation.js'
 import { formatValue } from './threshold.js'
 
 /** The stages that judge nodes and the cluster as a whole. */
 
-/** Measures nodes by what they said of themselves; those that gave no answer are the business of `connect`. */
-function perNode(
+/** Measures nodes by a part of what they said; those that gave no answer are the business of `connect`. */
+function perNode<Part>(
   { nodes }: Observation,
-  measure: (node: NodeObservation) => Measurement | null,
+  part: (node: NodeObservation) => Read<Part> | null,
+  measure: (node: NodeObservation, said: Part) => Measurement | readonly Measurement[] | null,
   fine: (seen: readonly Measurement[]) => string,
 ): Measured {
   const checks: Measurement[] = []
   const failed: ReadFailure[] = []
   for (const node of nodes) {
-    const failure = [node.facts, node.view].find((read): read is ReadFailure => read !== null && !read.ok)
-    if (failure) failed.push(failure)
-    const measured = failure ? null : measure(node)
-    if (measured) checks.push(measured)
+    const said = part(node)
+    if (said === null) continue
+    if (said.ok) checks.push(...[measure(node, said.value) ?? []].flat())
+    else failed.push(said)
   }
   const denied = failed.find(({ kind }) => kind === 'denied')
   const failure = denied ?? (failed.length === nodes.length ? failed[0] : undefined)
@@ -30,16 +37,20 @@ function perNode(
   }
 }
 
-export function measureConnect({ nodes }: Observation): Measured {
-  const slowest = Math.max(0, ...nodes.map(({ roundTripMs }) => roundTripMs))
+export function measureConnect({ nodes, atMs }: Observation): Measured {
+  const times = nodes.flatMap(({ roundTripMs }) => roundTripMs ?? [])
+  const how =
+    times.length > 0
+      ? `, slowest ${formatDuration(Math.max(...times))}`
+      : ` answered at ${new Date(atMs).toISOString()}`
   return {
-    fine: `${nodes.length} of ${plural(nodes.length, 'node')}, slowest ${formatDuration(slowest)}`,
+    fine: `${nodes.length} of ${plural(nodes.length, 'node')}${how}`,
     checks: nodes.map(({ address, failure, roundTripMs, role }) => {
       if (!failure)
         return {
           subject: address,
           value: roundTripMs,
-          summary: `${address} took ${formatDuration(roundTripMs)}`,
+          summary: `${address} ${roundTripMs === null ? 'answered' : `took ${formatDuration(roundTripMs)}`}`,
           remedy: `look at the load of ${address} and of the network`,
         }
       const barred = ['auth-required', 'auth-failed', 'not-permitted'].includes(failure.reason)
@@ -57,15 +68,13 @@ export function measureConnect({ nodes }: Observation): Measured {
 export function measureClusterState(observation: Observation): Measured {
   return perNode(
     observation,
-    ({ address, view }) =>
-      view?.ok
-        ? {
-            subject: address,
-            value: view.value.stateOk ? 0 : 1,
-            summary: `${address} calls the cluster down`,
-            remedy: 'see coverage and masters',
-          }
-        : null,
+    ({ view }) => view,
+    ({ address }, { stateOk }) => ({
+      subject: address,
+      value: stateOk ? 0 : 1,
+      summary: `${address} calls the cluster down`,
+      remedy: 'see coverage and masters',
+    }),
     (checks) => `ok on ${plural(checks.length, 'node')}`,
   )
 }
@@ -149,6 +158,7 @@ export function measureMasters(observation: Observation): Measured {
 }
 
 export function measureReplicas(observation: Observation): Measured {
+  if (observation.mode !== 'cluster') return measureAttached(observation)
   if (!observation.topology) return noView(observation)
   const shards = servingShards(observation)
   const checks = shards.map(({ shard, name, replicas }): Measurement => {
@@ -157,13 +167,12 @@ export function measureReplicas(observation: Observation): Measured {
       ({ id, role, health }) =>
         !inSync.some((node) => node.id === id) && (role === 'replica' || health === 'failed'),
     )
-    const who = absent.map(({ address }) => address).join(', ')
-    return {
-      subject: name,
-      value: inSync.length,
-      summary: `${name}: ${inSync.length} online${who === '' ? '' : `, not ${who}`}`,
-      remedy: who === '' ? `add a replica to ${shard.master?.address ?? name}` : `start or re-sync ${who}`,
-    }
+    return replicaCount(
+      name,
+      shard.master?.address ?? name,
+      inSync.length,
+      absent.map(({ address }) => address),
+    )
   })
   const fewest = Math.min(...checks.map(({ value }) => value!))
   return {
@@ -175,43 +184,76 @@ export function measureReplicas(observation: Observation): Measured {
   }
 }
 
-export function measureReplicaLag(observation: Observation): Measured {
-  if (!observation.topology) return noView(observation)
-  const checks = servingShards(observation).flatMap(({ shard, name, master }) => {
-    if (!master?.facts.ok) return []
-    const { offset, replicas: links } = master.facts.value
-    return shard.replicas.flatMap((replica): Measurement[] => {
-      const own = observation.nodes.find(({ id }) => id === replica.id)
-      const link = links.find(({ address }) => address === `${replica.ip}:${replica.port ?? replica.tlsPort}`)
-      const known = own?.facts.ok ? own.facts.value.offset : link?.offset
-      if (known === undefined) return []
-      const behind = Math.max(0, offset - known)
-      return [
-        {
-          subject: replica.address,
-          value: behind,
-          summary: `${replica.address} (${name}) is ${formatValue(behind, 'bytes')} behind`,
-          remedy: `look at the load of ${replica.address} and its link to ${master.address}`,
-        },
-      ]
-    })
-  })
-  const most = Math.max(0, ...checks.map(({ value }) => value!))
+/** Replicas of a server or of the master that Sentinel names, as far as the master tells: those that are connected. */
+function measureAttached(observation: Observation): Measured {
+  return perNode(
+    observation,
+    ({ replication }) => replication,
+    ({ address }, { replicas }) => {
+      const inSync = replicas.filter(({ online }) => online)
+      const absent = replicas.filter(({ online }) => !online)
+      return replicaCount(
+        address,
+        address,
+        inSync.length,
+        absent.map((replica) => replica.address),
+      )
+    },
+    (seen) => `${seen.reduce((sum, { value }) => sum + value!, 0)} online`,
+  )
+}
+
+function replicaCount(
+  subject: string,
+  master: string,
+  inSync: number,
+  absent: readonly string[],
+): Measurement {
+  const who = absent.join(', ')
   return {
-    checks,
-    fine:
-      checks.length === 0
-        ? 'no replicas'
-        : `${plural(checks.length, 'replica')}, at most ${formatValue(most, 'bytes')} behind`,
+    subject,
+    value: inSync,
+    summary: `${subject}: ${inSync} online${who === '' ? '' : `, not ${who}`}`,
+    remedy: who === '' ? `add a replica to ${master}` : `start or re-sync ${who}`,
   }
+}
+
+export function measureReplicaLag(observation: Observation): Measured {
+  const lagOf = (replica: string, behind: number, master: string, of = master): Measurement => ({
+    subject: replica,
+    value: behind,
+    summary: `${replica} (${of}) is ${formatValue(behind, 'bytes')} behind`,
+    remedy: `look at the load of ${replica} and its link to ${master}`,
+  })
+  const fine = (seen: readonly Measurement[]) =>
+    seen.length === 0
+      ? 'no replicas'
+      : `${plural(seen.length, 'replica')}, at most ${formatValue(Math.max(...seen.map(({ value }) => value!)), 'bytes')} behind`
+  if (observation.mode !== 'cluster')
+    return perNode(
+      observation,
+      ({ replication }) => replication,
+      ({ address }, { offset, replicas }) =>
+        replicas
+          .filter(({ online }) => online)
+          .map((replica) => lagOf(replica.address, Math.max(0, offset - replica.offset), address)),
+      fine,
+    )
+  if (!observation.topology) return noView(observation)
+  const checks = servingShards(observation).flatMap(({ name, master, replicas }) =>
+    replicas.flatMap(({ address, lagBytes }) =>
+      lagBytes === null || !master ? [] : lagOf(address, lagBytes, master.address, name),
+    ),
+  )
+  return { checks, fine: fine(checks) }
 }
 
 export function measureOpenSlots(observation: Observation): Measured {
   const { reshardPlan } = observation
   const measured = perNode(
     observation,
-    ({ address, view }) => {
-      const open = view?.ok ? view.value.openSlots : []
+    ({ claims }) => claims,
+    ({ address }, { openSlots: open }) => {
       const named = open.slice(0, 3).map(({ slot, state }) => `${slot} ${state}`)
       return {
         subject: address,
@@ -228,15 +270,17 @@ export function measureOpenSlots(observation: Observation): Measured {
 export function measureAgreement(observation: Observation): Measured {
   const { nodes, disagreeing, topology } = observation
   if (!topology) return noView(observation)
+  if (!disagreeing.ok) return unreadable(disagreeing, 'the views of the nodes')
   const told = nodes.filter(({ view }) => view?.ok).length
-  const who = disagreeing.slice(0, 3).join(', ')
+  const outliers = disagreeing.value
+  const who = outliers.slice(0, 3).join(', ')
   return {
     fine: `${plural(told, 'node')} of one view`,
     checks: [
       {
         subject: null,
-        value: disagreeing.length,
-        summary: `${plural(disagreeing.length, 'node sees', 'nodes see')} other slot owners than the other ${told - disagreeing.length}: ${who}${disagreeing.length > 3 ? ', ...' : ''}`,
+        value: outliers.length,
+        summary: `${plural(outliers.length, 'node sees', 'nodes see')} other slot owners than the other ${told - outliers.length}: ${who}${outliers.length > 3 ? ', ...' : ''}`,
         remedy: `compare CLUSTER NODES of ${who} with the others; a reshard may have been cut off`,
       },
     ],
@@ -245,13 +289,14 @@ export function measureAgreement(observation: Observation): Measured {
 
 export function measureEpochs(observation: Observation): Measured {
   const byEpoch = new Map<number, string[]>()
-  for (const { address, role, view } of observation.nodes) {
-    if (!view?.ok || role !== 'master') continue
-    byEpoch.set(view.value.epoch, [...(byEpoch.get(view.value.epoch) ?? []), address])
+  for (const { address, role, claims } of observation.nodes) {
+    if (!claims?.ok || role !== 'master') continue
+    byEpoch.set(claims.value.epoch, [...(byEpoch.get(claims.value.epoch) ?? []), address])
   }
   const shared = [...byEpoch].filter(([, owners]) => owners.length > 1)
   const measured = perNode(
     observation,
+    ({ claims }) => claims,
     () => null,
     () => `${plural(byEpoch.size, 'master')}, all different`,
   )
@@ -269,9 +314,9 @@ export function measureEpochs(observation: Observation): Measured {
 export function measureMemory(observation: Observation): Measured {
   return perNode(
     observation,
-    ({ address, facts }) => {
-      if (!facts.ok || facts.value.maxBytes === 0) return null
-      const { usedBytes, maxBytes } = facts.value
+    ({ facts }) => facts,
+    ({ address }, { usedBytes, maxBytes }) => {
+      if (maxBytes === 0) return null
       const used = (100 * usedBytes) / maxBytes
       const amounts = `${formatValue(usedBytes, 'bytes')} of ${formatValue(maxBytes, 'bytes')}`
       return {
@@ -291,10 +336,9 @@ export function measureMemory(observation: Observation): Measured {
 export function measureEviction(observation: Observation): Measured {
   return perNode(
     observation,
-    ({ address, facts }) => {
-      if (!facts.ok) return null
-      const { maxBytes, evictionPolicy } = facts.value
-      const evicts = maxBytes > 0 && evictionPolicy !== 'noeviction'
+    ({ settings }) => settings,
+    ({ address, facts }, { evictionPolicy }) => {
+      const evicts = facts.ok && facts.value.maxBytes > 0 && evictionPolicy !== 'noeviction'
       return {
         subject: address,
         value: evicts ? 1 : 0,
@@ -310,9 +354,9 @@ export function measurePersistence(observation: Observation): Measured {
   const LEVELS = ['append-only file on', 'no append-only file', 'the last save or write failed'] as const
   return perNode(
     observation,
-    ({ address, facts }) => {
+    ({ settings }) => settings,
+    ({ address, facts }, { aofEnabled, lastAofWriteOk, lastSaveOk }) => {
       if (!facts.ok || facts.value.role !== 'master') return null
-      const { aofEnabled, lastAofWriteOk, lastSaveOk } = facts.value
       const level = !lastSaveOk || !lastAofWriteOk ? 2 : aofEnabled ? 0 : 1
       return {
         subject: address,
@@ -332,8 +376,8 @@ export function measurePersistence(observation: Observation): Measured {
 export function measureClock(observation: Observation): Measured {
   return perNode(
     observation,
-    ({ address, skewMs }) => {
-      if (skewMs === null) return null
+    (node) => node.skewMs,
+    ({ address }, skewMs) => {
       const off = Math.abs(skewMs)
       return {
         subject: address,

@@ -4,15 +4,16 @@ import type { OpenSlot } from '../topology/parse.js'
 import type { NodeRole, SlotRange, Topology } from '../topology/types.js'
 import type { SchedulerEntry } from '../wire/messages.js'
 
-/**
- * A part of an observation: what was read, or why it could not be. `denied` is a refusal by the server's access rules,
- * `lost` anything that did not answer in time.
- */
+/** A part of an observation: what was read, or why it could not be. */
 export type Read<T> = { readonly ok: true; readonly value: T } | ReadFailure
 
 export interface ReadFailure {
   readonly ok: false
-  readonly kind: 'lost' | 'denied'
+  /**
+   * `denied`: refused by the server's access rules. `lost`: no answer. `late`: the look as a whole had to end before.
+   * `absent`: what is looked at does not hold it, so there is nothing to judge.
+   */
+  readonly kind: 'lost' | 'denied' | 'late' | 'absent'
   readonly why: string
 }
 
@@ -25,16 +26,23 @@ export interface ReplicaLink {
 }
 
 export interface NodeFacts {
-  readonly version: string
   readonly role: NodeRole
-  /** Of a master: end of its stream. Of a replica: how far it has come. */
-  readonly offset: number
   /** Of a replica: whether its link to the master is up. */
   readonly linkUp: boolean
-  readonly replicas: readonly ReplicaLink[]
   readonly usedBytes: number
   /** 0: no bound. */
   readonly maxBytes: number
+}
+
+/** What a node says of the replication. */
+export interface NodeReplication {
+  /** Of a master: end of its stream. Of a replica: how far it has come. */
+  readonly offset: number
+  /** Of a master. */
+  readonly replicas: readonly ReplicaLink[]
+}
+
+export interface NodeSettings {
   readonly evictionPolicy: string
   readonly aofEnabled: boolean
   readonly lastSaveOk: boolean
@@ -46,7 +54,11 @@ export interface NodeView {
   /** `cluster_state` of CLUSTER INFO is ok. */
   readonly stateOk: boolean
   readonly topology: Topology
-  /** Config epoch that the node claims for itself. */
+}
+
+/** What a node of a cluster claims for itself. */
+export interface NodeClaims {
+  /** Config epoch. */
   readonly epoch: number
   readonly openSlots: readonly OpenSlot[]
 }
@@ -60,12 +72,18 @@ export interface NodeObservation {
   readonly shard: number | null
   /** Why it gave no answer; null when it did. */
   readonly failure: AddressFailure | null
-  readonly roundTripMs: number
-  /** Its clock minus ours, in ms, as far as the round trip allows to know it; null when it gave no answer. */
-  readonly skewMs: number | null
+  /** Null when it was not asked just now. */
+  readonly roundTripMs: number | null
+  /** Its clock minus ours, in ms, as far as the round trip allows to know it. */
+  readonly skewMs: Read<number>
   readonly facts: Read<NodeFacts>
-  /** Null outside a cluster. */
+  readonly replication: Read<NodeReplication>
+  readonly settings: Read<NodeSettings>
+  /** Of a replica in a cluster: bytes of the stream that it is behind its master; null when not known. */
+  readonly lagBytes: number | null
+  /** Null outside a cluster, as `claims`. */
   readonly view: Read<NodeView> | null
+  readonly claims: Read<NodeClaims> | null
 }
 
 export interface QueueObservation {
@@ -76,10 +94,16 @@ export interface QueueObservation {
   readonly problem: string | null
   readonly master: string | null
   readonly shard: number | null
-  readonly figures: Read<QueueFigures>
+  readonly counts: Read<QueueCounts>
+  readonly figures: Read<QueueInfo>
+  readonly leases: Read<QueueLeases>
+  /** Pending tasks gained a second between two looks. */
+  readonly growthPerSec: Read<number>
 }
 
-export interface QueueFigures extends QueueInfo {
+export type QueueCounts = Pick<QueueInfo, 'counts' | 'paused'>
+
+export interface QueueLeases {
   /** Leases that have ended. */
   readonly expiredLeases: number
   /** ms since the first of them ended; 0 when none has. */
@@ -87,14 +111,12 @@ export interface QueueFigures extends QueueInfo {
   /** Active tasks looked at, and how many of them hold no lease at all. */
   readonly activeSampled: number
   readonly orphans: number
-  /** Pending tasks gained a second between two looks; null when there was one look. */
-  readonly growthPerSec: number | null
 }
 
 export interface LiveServers {
   readonly servers: readonly LiveServer[]
-  /** Registered, but the node that holds what they say of themselves gave no answer. */
-  readonly unreadable: number
+  /** Registered, but what they say of themselves could not be read: why, one for each. */
+  readonly unreadable: readonly ReadFailure[]
 }
 
 export interface LiveSchedulers {
@@ -104,7 +126,7 @@ export interface LiveSchedulers {
   readonly liveIds: readonly string[]
 }
 
-/** What was seen of a server or cluster at one instant. Holds no judgement and no secret. */
+/** What was seen of a server or cluster at one instant, or of a snapshot of it. Holds no judgement and no secret. */
 export interface Observation {
   readonly mode: 'single' | 'sentinel' | 'cluster'
   readonly atMs: number
@@ -112,7 +134,7 @@ export interface Observation {
   /** The topology that most nodes agree on; null outside a cluster or when no node gave one. */
   readonly topology: Topology | null
   /** Addresses of nodes that see other owners than most, in two looks. */
-  readonly disagreeing: readonly string[]
+  readonly disagreeing: Read<readonly string[]>
   /** Plan of a reshard of ours that is at work; null when there is none. */
   readonly reshardPlan: string | null
   readonly queueNames: Read<readonly string[]>

@@ -5,43 +5,66 @@ import type { Outcome, Redis, Reply } from '../redis/types.js'
 import { parseNodes, parseOwnLine } from '../topology/parse.js'
 import { createTopology } from '../topology/topology.js'
 import type { ClusterNode, NodeHealth, Shard, Topology } from '../topology/types.js'
-import type { NodeFacts, NodeObservation, NodeView, Read, ReadFailure, ReplicaLink } from './observation.js'
+import { noAnswer, type Deadline } from './deadline.js'
+import type {
+  NodeClaims,
+  NodeFacts,
+  NodeObservation,
+  NodeReplication,
+  NodeSettings,
+  NodeView,
+  Observation,
+  Read,
+  ReadFailure,
+  ReplicaLink,
+} from './observation.js'
 
 /** Asks every node of a set-up directly: what it says of itself, and how it sees the others. */
 
-export interface NodesObservation {
-  readonly nodes: readonly NodeObservation[]
-  readonly topology: Topology | null
-  readonly disagreeing: readonly string[]
-}
+export type NodesObservation = Pick<Observation, 'nodes' | 'topology' | 'disagreeing'>
 
 /** Between two looks at views that differ: news of a slot's new owner takes that long to get round. */
 const RECHECK_MS = 500
 
-/** Two round trips a node in a cluster (the topology, then the node itself), one for a single server. */
+interface AskOptions {
+  /** Bound on the answer of each node. */
+  readonly timeoutMs: number
+  readonly deadline: Deadline
+}
+
+/**
+ * Two round trips a node in a cluster (the topology, then the node itself), one for a single server.
+ * @throws {UnavailableError} the topology cannot be read, or not in time.
+ */
 export async function observeNodes(
   redis: Redis,
   clock: Clock,
-  options: { readonly timeoutMs: number; readonly refresh: boolean },
+  options: AskOptions & { readonly refresh: boolean },
 ): Promise<NodesObservation> {
-  if (redis.mode !== 'cluster') {
-    const addresses = await redis.masterAddresses()
-    const asked = await Promise.all(addresses.map((address) => askNode(redis, clock, address, null, options)))
-    return { nodes: asked, topology: null, disagreeing: [] }
+  const { deadline } = options
+  const tooLate = () => {
+    throw noAnswer(deadline, 'server')
   }
-  const base = await redis.topology({ refresh: options.refresh })
+  if (redis.mode !== 'cluster') {
+    const addresses = await deadline.or(redis.masterAddresses(), tooLate)
+    const asked = await Promise.all(addresses.map((address) => askNode(redis, clock, address, null, options)))
+    return { nodes: asked, topology: null, disagreeing: { ok: true, value: [] } }
+  }
+  const base = await deadline.or(redis.topology({ refresh: options.refresh }), tooLate)
   const known = base.shards.flatMap(({ nodes }) => nodes)
   const addressOf = new Map(known.map(({ id, address }) => [id, address]))
   const ask = () =>
     Promise.all(known.map((node) => askNode(redis, clock, node.address, { node, addressOf }, options)))
   const nodes = await ask()
   const topology = agreedTopology(nodes) ?? base
-  let disagreeing = outliers(nodes)
-  if (disagreeing.length > 0) {
-    await new Promise((resolve) => setTimeout(resolve, RECHECK_MS))
-    const again = outliers(await ask())
-    disagreeing = disagreeing.filter((address) => again.includes(address))
-  }
+  const suspects = outliers(nodes)
+  const disagreeing: Read<readonly string[]> =
+    suspects.length === 0
+      ? { ok: true, value: [] }
+      : await deadline.or(
+          lookAgain(async () => outliers(await ask()), suspects),
+          () => deadline.late,
+        )
   const place = new Map<string, { readonly shard: number; readonly role: ClusterNode['role'] }>()
   topology.shards
     .filter(({ slots }) => slots.length > 0)
@@ -49,11 +72,45 @@ export async function observeNodes(
     .forEach(({ nodes: members }, at) => {
       for (const { id, role } of members) place.set(id, { shard: at + 1, role })
     })
+  const lags = replicaLags(nodes, topology)
   return {
-    nodes: nodes.map((node) => ({ ...node, ...place.get(node.id ?? '') })),
+    nodes: nodes.map((node) => ({
+      ...node,
+      ...place.get(node.id ?? ''),
+      lagBytes: lags.get(node.id ?? '') ?? null,
+    })),
     topology,
     disagreeing,
   }
+}
+
+/** Who is an outlier still after a while. */
+async function lookAgain(
+  look: () => Promise<readonly string[]>,
+  suspects: readonly string[],
+): Promise<Read<readonly string[]>> {
+  await new Promise((resolve) => setTimeout(resolve, RECHECK_MS))
+  const again = await look()
+  return { ok: true, value: suspects.filter((address) => again.includes(address)) }
+}
+
+/** Bytes that each replica is behind, by node id: by its own word, else by what its master has heard of it. */
+function replicaLags(nodes: readonly NodeObservation[], topology: Topology): ReadonlyMap<string, number> {
+  const lags = new Map<string, number>()
+  const said = (id: string | undefined) => {
+    const replication = nodes.find((node) => node.id === id)?.replication
+    return replication?.ok ? replication.value : undefined
+  }
+  for (const { master, replicas } of topology.shards) {
+    const stream = said(master?.id)
+    if (!stream) continue
+    for (const { id, ip, port, tlsPort } of replicas) {
+      const heard = stream.replicas.find(({ address }) => address === `${ip}:${port ?? tlsPort}`)
+      const offset = said(id)?.offset ?? heard?.offset
+      if (offset !== undefined) lags.set(id, Math.max(0, stream.offset - offset))
+    }
+  }
+  return lags
 }
 
 interface Acquaintance {
@@ -67,7 +124,7 @@ async function askNode(
   clock: Clock,
   address: string,
   acquaintance: Acquaintance | null,
-  options: { readonly timeoutMs: number },
+  { timeoutMs, deadline }: AskOptions,
 ): Promise<NodeObservation> {
   const commands = [
     ['TIME'],
@@ -81,43 +138,66 @@ async function askNode(
   ]
   const startedAtMs = clock.nowMs()
   const started = performance.now()
-  const identity = {
-    address,
-    id: acquaintance?.node.id ?? null,
-    role: acquaintance?.node.role ?? 'master',
-    shard: null,
-  }
+  const { id, role } = acquaintance?.node ?? { id: null, role: 'master' as const }
   try {
-    const [time, info, clusterInfo, clusterNodes] = await redis.sendAllTo(address, commands, {
-      timeoutMs: options.timeoutMs,
-    })
+    const [time, info, clusterInfo, clusterNodes] = await deadline.or(
+      redis.sendAllTo(address, commands, { timeoutMs }),
+      () => {
+        throw noAnswer(deadline, address)
+      },
+    )
     const roundTripMs = performance.now() - started
-    const facts = readPart([info!], ([text]) => parseFacts(String(text)))
+    const said = readPart([info!], ([text]) => parseInfo(String(text)))
+    const part = <T>(of: (said: NodeInfo) => T): Read<T> =>
+      said.ok ? { ok: true, value: of(said.value) } : said
     return {
-      ...identity,
-      role: acquaintance ? identity.role : facts.ok ? facts.value.role : 'master',
+      address,
+      id,
+      role: acquaintance || !said.ok ? role : said.value.facts.role,
+      shard: null,
       failure: null,
       roundTripMs,
-      skewMs: time!.ok ? clockSkew(time!.value, startedAtMs, roundTripMs) : null,
-      facts,
+      skewMs: readPart([time!], ([reply]) => clockSkew(reply!, startedAtMs, roundTripMs)),
+      facts: part(({ facts }) => facts),
+      replication: part(({ replication }) => replication),
+      settings: part(({ settings }) => settings),
+      lagBytes: null,
       view: acquaintance
         ? readPart([clusterInfo!, clusterNodes!], ([state, nodes]) =>
             parseView(address, state!, nodes!, acquaintance.addressOf, startedAtMs),
           )
         : null,
+      claims: acquaintance ? readPart([clusterNodes!], ([nodes]): NodeClaims => parseOwnLine(nodes!)) : null,
     }
   } catch (error) {
     if (!(error instanceof UnavailableError)) throw error
     const failure = error.failures[0] ?? { address, reason: 'other' as const, detail: error.message }
-    const lost = lostRead(failure)
-    return {
-      ...identity,
-      failure,
-      roundTripMs: performance.now() - started,
-      skewMs: null,
-      facts: lost,
-      view: acquaintance ? lost : null,
-    }
+    return silentNode({ address, id, role, failure, isCluster: acquaintance !== null })
+  }
+}
+
+/** A node that gave no answer. */
+export function silentNode(of: {
+  readonly address: string
+  readonly id: string | null
+  readonly role: NodeObservation['role']
+  readonly failure: AddressFailure
+  readonly isCluster: boolean
+  /** Why nothing is known of it; default: the failure. */
+  readonly why?: ReadFailure
+}): NodeObservation {
+  const { address, id, role, failure, isCluster, why = lostRead(failure) } = of
+  return {
+    ...{ address, id, role, failure },
+    shard: null,
+    roundTripMs: null,
+    skewMs: why,
+    facts: why,
+    replication: why,
+    settings: why,
+    lagBytes: null,
+    view: isCluster ? why : null,
+    claims: isCluster ? why : null,
   }
 }
 
@@ -149,10 +229,10 @@ function readPart<T>(outcomes: readonly Outcome[], parse: (replies: readonly Rep
 
 /**
  * How far the server's clock is from ours, in ms: only what the round trip cannot explain. TIME answers `[s, us]`.
- * Pure.
+ * Pure. @throws {ProtocolError} no such answer.
  */
-export function clockSkew(reply: Reply, startedAtMs: number, roundTripMs: number): number | null {
-  if (!Array.isArray(reply) || reply.length !== 2) return null
+export function clockSkew(reply: Reply, startedAtMs: number, roundTripMs: number): number {
+  if (!Array.isArray(reply) || reply.length !== 2) throw new ProtocolError('TIME does not tell a time')
   const [seconds, micros] = (reply as readonly Reply[]).map((part) => Number(String(part)))
   const serverMs = seconds! * 1000 + micros! / 1000
   const apart = serverMs - (startedAtMs + roundTripMs / 2)
@@ -160,8 +240,14 @@ export function clockSkew(reply: Reply, startedAtMs: number, roundTripMs: number
   return certain === 0 ? 0 : Math.sign(apart) * Math.round(certain)
 }
 
+interface NodeInfo {
+  readonly facts: NodeFacts
+  readonly replication: NodeReplication
+  readonly settings: NodeSettings
+}
+
 /** From INFO, default sections (Redis 5 to 8, Valkey 7.2 to 9). Pure. */
-export function parseFacts(info: string): NodeFacts {
+export function parseInfo(info: string): NodeInfo {
   const fields = new Map(
     info.split(/\r?\n/).flatMap((line) => {
       const colon = line.indexOf(':')
@@ -173,17 +259,22 @@ export function parseFacts(info: string): NodeFacts {
   if (text('role') === '') throw new ProtocolError('INFO does not tell the role of the server')
   const isReplica = text('role') === 'slave'
   return {
-    version: text('valkey_version') || text('redis_version'),
-    role: isReplica ? 'replica' : 'master',
-    offset: number(isReplica ? 'slave_repl_offset' : 'master_repl_offset'),
-    linkUp: !isReplica || text('master_link_status') === 'up',
-    replicas: [...fields].flatMap(([name, value]) => (/^slave\d+$/.test(name) ? replicaLink(value) : [])),
-    usedBytes: number('used_memory'),
-    maxBytes: number('maxmemory'),
-    evictionPolicy: text('maxmemory_policy'),
-    aofEnabled: text('aof_enabled') === '1',
-    lastSaveOk: text('rdb_last_bgsave_status') !== 'err',
-    lastAofWriteOk: text('aof_last_write_status') !== 'err',
+    facts: {
+      role: isReplica ? 'replica' : 'master',
+      linkUp: !isReplica || text('master_link_status') === 'up',
+      usedBytes: number('used_memory'),
+      maxBytes: number('maxmemory'),
+    },
+    replication: {
+      offset: number(isReplica ? 'slave_repl_offset' : 'master_repl_offset'),
+      replicas: [...fields].flatMap(([name, value]) => (/^slave\d+$/.test(name) ? replicaLink(value) : [])),
+    },
+    settings: {
+      evictionPolicy: text('maxmemory_policy'),
+      aofEnabled: text('aof_enabled') === '1',
+      lastSaveOk: text('rdb_last_bgsave_status') !== 'err',
+      lastAofWriteOk: text('aof_last_write_status') !== 'err',
+    },
   }
 }
 
@@ -204,13 +295,10 @@ function parseView(
   addressOf: ReadonlyMap<string, string>,
   readAtMs: number,
 ): NodeView {
-  const own = parseOwnLine(nodes)
   const state = String(info)
   const shards = parseNodes(nodes, { askedHost: parseHostPort(address).host, tls: false, map: formatAddress })
   return {
     stateOk: /^cluster_state:ok/m.test(state),
-    epoch: own.epoch,
-    openSlots: own.openSlots,
     topology: createTopology({
       source: 'CLUSTER NODES',
       readFrom: address,

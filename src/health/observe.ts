@@ -1,6 +1,6 @@
 import { SERVER_TTL_SEC } from '../broker/broker.js'
 import { nowSec, systemClock, type Clock } from '../clock.js'
-import { UnavailableError, type AsynqError } from '../errors.js'
+import { UnavailableError } from '../errors.js'
 import { Inspector, type LiveServer, type QueueInfo } from '../inspector/inspector.js'
 import { decoded, read, texts } from '../inspector/reads.js'
 import { fittingNames } from '../glob.js'
@@ -9,17 +9,18 @@ import type { Topology } from '../topology/types.js'
 import * as keys from '../wire/keys.js'
 import { decodeSchedulerEntry, decodeServerInfo, decodeWorkerInfo } from '../wire/messages.js'
 import { keySlot, queueSlot } from '../wire/slot.js'
+import { NO_DEADLINE, type Deadline } from './deadline.js'
 import type {
   LiveSchedulers,
   LiveServers,
   NodeObservation,
   Observation,
-  QueueFigures,
+  QueueLeases,
   QueueObservation,
   Read,
   ReadFailure,
 } from './observation.js'
-import { observeNodes, readFailure, type NodesObservation } from './observe-nodes.js'
+import { observeNodes, readFailure, silentNode, type NodesObservation } from './observe-nodes.js'
 
 /** What to look at beside the nodes. */
 export interface Parts {
@@ -42,14 +43,16 @@ export interface ObserveOptions {
   readonly memory?: boolean
   /** What to look at beside the nodes. Default: everything. */
   readonly parts?: Parts
-  /** Bound on each node's answer; default: that of the connection. */
-  readonly timeoutMs?: number
+  /** When the look has to be over; what was read by then is told. */
+  readonly deadline?: Deadline
   /** Read the topology anew: needed on a connection that has been open for a while. */
   readonly refresh?: boolean
 }
 
 /** Active tasks of a queue whose leases are looked up. */
 const ACTIVE_SAMPLE = 100
+/** Share of a bounded look that a silent node may take: the queues of the others want the rest. */
+const NODE_PATIENCE = 0.4
 /** Time to live of a scheduler's registration (asynq v0.26). */
 const SCHEDULER_TTL_SEC = 20
 /** Set, outside of asynq's names, while a reshard of ours is at work: JSON with its `plan`. */
@@ -62,18 +65,20 @@ const RESHARD_LOCK_KEY = 'asynq-cli:reshard'
  * queues.
  */
 export async function observe(redis: Redis, options: ObserveOptions = {}): Promise<Observation> {
-  const { clock = systemClock, parts = EVERYTHING, timeoutMs = redis.timeoutMs, refresh = false } = options
+  const { clock = systemClock, parts = EVERYTHING, deadline = NO_DEADLINE, refresh = false } = options
+  const patienceMs = deadline.maxMs === null ? Infinity : Math.ceil(deadline.maxMs * NODE_PATIENCE)
+  const timeoutMs = Math.min(redis.timeoutMs, patienceMs)
   const atMs = clock.nowMs()
   const started = performance.now()
   let seen: NodesObservation
   try {
-    seen = await observeNodes(redis, clock, { timeoutMs, refresh })
+    seen = await observeNodes(redis, clock, { timeoutMs, refresh, deadline })
   } catch (error) {
     if (error instanceof UnavailableError) return unreachable(redis.mode, error, atMs)
     throw error
   }
   const nodesMs = Math.round(performance.now() - started)
-  const reader = new Reader(redis, seen)
+  const reader = new Reader(redis, seen, deadline)
   const common = { mode: redis.mode, atMs, ...seen }
   const [queues, runtime] = await Promise.all([
     timed(() => readQueues(reader, redis, clock, seen.topology, { ...options, depth: parts.queues })),
@@ -102,37 +107,32 @@ export function unreachable(mode: Observation['mode'], error: UnavailableError, 
     error.failures.length > 0
       ? error.failures
       : [{ address: 'server', reason: 'other' as const, detail: error.message }]
-  const lost = readFailure(error)
+  const lost = { ...readFailure(error), why: 'no connection' }
   return {
     mode,
     atMs,
-    nodes: failures.map((failure): NodeObservation => ({
-      address: failure.address,
-      id: null,
-      role: 'master',
-      shard: null,
-      failure,
-      roundTripMs: 0,
-      skewMs: null,
-      facts: lost,
-      view: mode === 'cluster' ? lost : null,
-    })),
+    nodes: failures.map((failure): NodeObservation =>
+      silentNode({
+        address: failure.address,
+        id: null,
+        role: 'master',
+        failure,
+        isCluster: mode === 'cluster',
+        why: lost,
+      }),
+    ),
     topology: null,
-    disagreeing: [],
-    ...nothingBeyond({ ...lost, why: 'nothing could be connected to' }),
+    disagreeing: lost,
+    queueNames: lost,
+    queues: [],
+    servers: lost,
+    schedulers: lost,
     reshardPlan: null,
     tookMs: { nodes: 0, queues: 0, runtime: 0 },
   }
 }
 
 const NOT_ASKED: ReadFailure = { ok: false, kind: 'lost', why: 'not looked at' }
-
-const nothingBeyond = (why: ReadFailure) => ({
-  queueNames: why,
-  queues: [],
-  servers: why,
-  schedulers: why,
-})
 
 async function timed<T>(work: () => Promise<T>): Promise<{ readonly value: T; readonly ms: number }> {
   const started = performance.now()
@@ -147,10 +147,12 @@ class Reader {
   /** Why a node cannot be read from; absent: it can. By address. */
   readonly #closed = new Map<string, ReadFailure>()
   readonly #only: ReadFailure | undefined
+  readonly deadline: Deadline
 
-  constructor(redis: Redis, { nodes, topology }: NodesObservation) {
+  constructor(redis: Redis, { nodes, topology }: NodesObservation, deadline: Deadline) {
     this.#redis = redis
     this.#topology = topology
+    this.deadline = deadline
     for (const { address, failure, view } of nodes) {
       if (failure) this.#closed.set(address, readFailure(new UnavailableError('', { failures: [failure] })))
       else if (view?.ok && !view.value.stateOk)
@@ -168,17 +170,34 @@ class Reader {
     return this.#closed.get(address) ?? { address }
   }
 
-  /** One round trip per node. */
+  /** One round trip per node, each for itself: one that is slow costs its own replies alone. */
   async all(commands: readonly Command[]): Promise<readonly Read<Reply>[]> {
-    const places = commands.map(({ key }) => this.place(key!))
-    const open = commands.filter((_, at) => 'address' in places[at]!)
-    const outcomes = await this.#redis.sendAll(open)
-    let next = 0
-    return places.map((place): Read<Reply> => {
-      if (!('address' in place)) return place
-      const outcome = outcomes[next++]!
-      return outcome.ok ? outcome : readFailure(outcome.error)
+    const replies = new Array<Read<Reply>>(commands.length)
+    const byNode = new Map<string, number[]>()
+    commands.forEach(({ key }, at) => {
+      const place = this.place(key!)
+      if (!('address' in place)) {
+        replies[at] = place
+        return
+      }
+      const positions = byNode.get(place.address)
+      if (positions) positions.push(at)
+      else byNode.set(place.address, [at])
     })
+    await Promise.all(
+      [...byNode.values()].map(async (positions) => {
+        const outcomes = await this.deadline.or(
+          this.#redis.sendAll(positions.map((at) => commands[at]!)),
+          () => null,
+        )
+        positions.forEach((at, n) => {
+          const outcome = outcomes?.[n]
+          replies[at] =
+            outcome === undefined ? this.deadline.late : outcome.ok ? outcome : readFailure(outcome.error)
+        })
+      }),
+    )
+    return replies
   }
 
   async one(command: Command): Promise<Read<Reply>> {
@@ -189,7 +208,7 @@ class Reader {
 async function readReshardPlan(reader: Reader): Promise<string | null> {
   const reply = await reader.one(read(['GET', RESHARD_LOCK_KEY]))
   if (!reply.ok || !Buffer.isBuffer(reply.value)) return null
-  const [, plan] = /"plan":"([\w-]+)"/.exec(reply.value.toString()) ?? []
+  const [, plan] = /"plan":"([\w.-]+)"/.exec(reply.value.toString()) ?? []
   return plan ?? 'unknown'
 }
 
@@ -211,21 +230,23 @@ async function readQueues(
   const byNode = new Map<string, string[]>()
   wanted.forEach((queue, at) => {
     const place = places[at]!
-    if ('address' in place && options.depth === 'figures')
-      byNode.set(place.address, [...(byNode.get(place.address) ?? []), queue])
+    if (!('address' in place) || options.depth !== 'figures') return
+    const those = byNode.get(place.address)
+    if (those) those.push(queue)
+    else byNode.set(place.address, [queue])
   })
   const inspector = new Inspector(redis, clock)
   const infos = new Map<string, Read<QueueInfo>>()
   const readInfos = Promise.all(
     // A node that goes silent takes its own queues with it, no others.
     [...byNode.values()].map(async (queues) => {
-      const result = await inspector.queueInfos(queues, { memory: options.memory ?? false }).then(
-        (value) => ({ ok: true as const, value }),
-        (error: AsynqError) => readFailure(error),
-      )
-      queues.forEach((queue, at) =>
-        infos.set(queue, result.ok ? { ok: true, value: result.value[at]! } : result),
-      )
+      const reading = inspector.queueInfosEach(queues, { memory: options.memory ?? false })
+      const results = await reader.deadline.or(reading, () => null)
+      for (const [at, queue] of queues.entries()) {
+        const info = results?.[at]
+        if (info === undefined) infos.set(queue, reader.deadline.late)
+        else infos.set(queue, info instanceof Error ? readFailure(info) : { ok: true, value: info })
+      }
     }),
   )
   const readable = [...byNode.values()].flat()
@@ -243,33 +264,23 @@ async function readQueues(
       const place = places[at]!
       const { slot, problem } = queueSlot(queue)
       const shard = topology && slot !== null ? topology.shardOfSlot(slot) : null
-      const info = infos.get(queue)
-      const lease = leases.get(queue)
-      const figures: Read<QueueFigures> = !('address' in place)
-        ? place
-        : !info || !lease
-          ? NOT_ASKED
-          : !info.ok
-            ? info
-            : !lease.ok
-              ? lease
-              : {
-                  ok: true,
-                  value: { ...info.value, ...lease.value, growthPerSec: growth.get(queue) ?? null },
-                }
+      const part = <T>(read_: Read<T> | undefined): Read<T> =>
+        'address' in place ? (read_ ?? NOT_ASKED) : place
+      const figures = part(infos.get(queue))
       return {
         queue,
         slot: topology ? slot : null,
         problem: topology ? problem : null,
         master: shard?.master?.address ?? null,
         shard: shard ? shards.findIndex(({ slots }) => slots[0]![0] === shard.slots[0]?.[0]) + 1 : null,
+        counts: figures,
         figures,
+        leases: part(leases.get(queue)),
+        growthPerSec: part(growth.get(queue)),
       }
     }),
   }
 }
-
-type Leases = Pick<QueueFigures, 'expiredLeases' | 'oldestExpiredMs' | 'activeSampled' | 'orphans'>
 
 /**
  * Expired leases, and active tasks that hold none. Three round trips a node: counts and a sample of the active tasks,
@@ -280,7 +291,7 @@ async function readLeases(
   clock: Clock,
   queues: readonly string[],
   exact: boolean,
-): Promise<ReadonlyMap<string, Read<Leases>>> {
+): Promise<ReadonlyMap<string, Read<QueueLeases>>> {
   const nowMs = clock.nowMs()
   const first = await reader.all(
     queues.flatMap((queue) => [
@@ -308,7 +319,7 @@ async function readLeases(
     if (isNull(second[2 * at]!) && stands.ok && stands.value !== null)
       orphans.set(queue, (orphans.get(queue) ?? 0) + 1)
   })
-  const leases = new Map<string, Read<Leases>>()
+  const leases = new Map<string, Read<QueueLeases>>()
   queues.forEach((queue, at) => {
     const [count, oldest, active] = first.slice(3 * at, 3 * at + 3) as [Read<Reply>, Read<Reply>, Read<Reply>]
     const failure = [count, oldest, active].find((part): part is ReadFailure => !part.ok)
@@ -334,20 +345,23 @@ async function readGrowth(
   reader: Reader,
   queues: readonly string[],
   growthMs: number | null,
-): Promise<ReadonlyMap<string, number>> {
-  const growth = new Map<string, number>()
-  if (growthMs === null) return growth
+): Promise<ReadonlyMap<string, Read<number>>> {
+  if (growthMs === null) return new Map()
+  const { deadline } = reader
   const look = () => reader.all(queues.map((queue) => read(['LLEN', keys.pendingKey(queue)])))
   const before = await look()
   const started = performance.now()
-  await new Promise((resolve) => setTimeout(resolve, growthMs))
+  await deadline.or(new Promise((resolve) => setTimeout(resolve, growthMs)), () => undefined)
   const after = await look()
   const seconds = (performance.now() - started) / 1000
-  queues.forEach((queue, at) => {
-    const [from, to] = [before[at]!, after[at]!]
-    if (from.ok && to.ok) growth.set(queue, (Number(to.value) - Number(from.value)) / seconds)
-  })
-  return growth
+  return new Map(
+    queues.map((queue, at): [string, Read<number>] => {
+      const [from, to] = [before[at]!, after[at]!]
+      if (!from.ok) return [queue, from]
+      if (!to.ok) return [queue, to]
+      return [queue, { ok: true, value: (Number(to.value) - Number(from.value)) / seconds }]
+    }),
+  )
 }
 
 // ---- servers and schedulers
@@ -364,11 +378,11 @@ async function readServers(reader: Reader, clock: Clock): Promise<Read<LiveServe
       read(['HVALS', member.replace(keys.SERVERS_KEY, keys.WORKERS_KEY)]),
     ]),
   )
-  let unreadable = 0
+  const unreadable: ReadFailure[] = []
   const servers = members.flatMap(([, expirySec], at): LiveServer[] => {
     const [info, workers] = replies.slice(2 * at, 2 * at + 2) as [Read<Reply>, Read<Reply>]
     if (!info.ok || !workers.ok) {
-      unreadable++
+      unreadable.push(info.ok ? (workers as ReadFailure) : info)
       return []
     }
     const server = Buffer.isBuffer(info.value) ? decoded(() => decodeServerInfo(info.value as Buffer)) : null

@@ -1,29 +1,26 @@
 import { formatDuration } from '../units.js'
 import { plural, unreadable, type Measure, type Measured, type Measurement } from './measure.js'
-import type { Observation, ReadFailure } from './observation.js'
+import type { Observation, QueueObservation, Read, ReadFailure } from './observation.js'
 import { formatValue, type Unit } from './threshold.js'
 
 /** The stages that judge each queue. */
 
-type Figures = Extract<Observation['queues'][number]['figures'], { ok: true }>['value']
-
-/** Measures queues by their figures; those that could not be read are said once. */
-function perQueue(
+/** Measures queues by a part of what is known of them; those of which it could not be read are said once. */
+function perQueue<Part>(
   { queues, queueNames }: Observation,
-  measure: (figures: Figures) => Measurement | null,
+  part: (queue: QueueObservation) => Read<Part>,
+  measure: (queue: string, part: Part) => Measurement,
   fine: (seen: readonly Measurement[]) => string,
 ): Measured {
   if (!queueNames.ok) return unreadable(queueNames, 'the list of queues')
   const checks: Measurement[] = []
   const failed: ReadFailure[] = []
-  for (const { figures } of queues) {
-    if (!figures.ok) failed.push(figures)
-    else {
-      const measured = measure(figures.value)
-      if (measured) checks.push(measured)
-    }
+  for (const queue of queues) {
+    const known = part(queue)
+    if (known.ok) checks.push(measure(queue.queue, known.value))
+    else failed.push(known)
   }
-  const [failure] = failed
+  const failure = failed.find(({ kind }) => kind !== 'absent') ?? failed[0]
   return {
     checks,
     fine: queues.length === 0 ? 'no queues' : fine(checks),
@@ -45,7 +42,8 @@ export const countOf =
   (observation) =>
     perQueue(
       observation,
-      ({ queue, counts }) => ({
+      (queue) => queue.counts,
+      (queue, { counts }) => ({
         subject: queue,
         value: counts[state],
         summary: `${queue}: ${counts[state]} ${what}`,
@@ -57,7 +55,8 @@ export const countOf =
 export const measureLatency: Measure = (observation) =>
   perQueue(
     observation,
-    ({ queue, latencyMs }) => ({
+    ({ figures }) => figures,
+    (queue, { latencyMs }) => ({
       subject: queue,
       value: latencyMs,
       summary: `${queue} ${formatDuration(latencyMs)}`,
@@ -69,17 +68,21 @@ export const measureLatency: Measure = (observation) =>
 export const measureGrowth: Measure = (observation) =>
   perQueue(
     observation,
-    ({ queue, growthPerSec, counts }) =>
-      growthPerSec === null
-        ? null
-        : {
-            subject: queue,
-            value: Math.max(0, growthPerSec),
-            summary: `${queue}: ${counts.pending} pending, growing by ${formatValue(growthPerSec, 'perSec')}`,
-            remedy: `start more workers for ${queue}`,
-          },
+    ({ growthPerSec, counts }) => both(growthPerSec, counts),
+    (queue, [growthPerSec, { counts }]) => ({
+      subject: queue,
+      value: Math.max(0, growthPerSec),
+      summary: `${queue}: ${counts.pending} pending, growing by ${formatValue(growthPerSec, 'perSec')}`,
+      remedy: `start more workers for ${queue}`,
+    }),
     (seen) => most(seen, 'perSec', 'fastest'),
   )
+
+/** Two parts that are known together or not at all. */
+function both<A, B>(one: Read<A>, other: Read<B>): Read<readonly [A, B]> {
+  if (!one.ok) return one
+  return other.ok ? { ok: true, value: [one.value, other.value] } : other
+}
 
 /** Below this many processed tasks a rate says nothing. */
 const ENOUGH_PROCESSED = 20
@@ -87,7 +90,8 @@ const ENOUGH_PROCESSED = 20
 export const measureErrorRate: Measure = (observation) =>
   perQueue(
     observation,
-    ({ queue, processed, failed }) => {
+    ({ figures }) => figures,
+    (queue, { processed, failed }) => {
       const rate = processed < ENOUGH_PROCESSED ? 0 : (100 * failed) / processed
       return {
         subject: queue,
@@ -102,7 +106,8 @@ export const measureErrorRate: Measure = (observation) =>
 export const measureStuck: Measure = (observation) =>
   perQueue(
     observation,
-    ({ queue, oldestExpiredMs, expiredLeases }) => ({
+    ({ leases }) => leases,
+    (queue, { oldestExpiredMs, expiredLeases }) => ({
       subject: queue,
       value: oldestExpiredMs,
       summary: `${queue}: ${plural(expiredLeases, 'lease')} expired, the first ${formatDuration(oldestExpiredMs)} ago`,
@@ -114,7 +119,8 @@ export const measureStuck: Measure = (observation) =>
 export const measureOrphans: Measure = (observation) =>
   perQueue(
     observation,
-    ({ queue, orphans, activeSampled }) => ({
+    ({ leases }) => leases,
+    (queue, { orphans, activeSampled }) => ({
       subject: queue,
       value: orphans,
       summary: `${queue}: ${orphans} of ${activeSampled} active tasks hold no lease`,
@@ -126,7 +132,8 @@ export const measureOrphans: Measure = (observation) =>
 export const measurePaused: Measure = (observation) =>
   perQueue(
     observation,
-    ({ queue, paused }) => ({
+    (queue) => queue.counts,
+    (queue, { paused }) => ({
       subject: queue,
       value: paused ? 1 : 0,
       summary: `${queue} is paused`,
@@ -143,10 +150,10 @@ export const measureConsumers: Measure = (observation) => {
     if (server.status !== 'active') continue
     for (const queue of server.queues.keys()) live.set(queue, (live.get(queue) ?? 0) + 1)
   }
-  const missing = servers.value.unreadable
   const measured = perQueue(
     observation,
-    ({ queue, counts }) => {
+    (queue) => queue.counts,
+    (queue, { counts }) => {
       const count = live.get(queue) ?? 0
       const servers_ = count === 0 ? 'no live server' : plural(count, 'live server')
       return {
@@ -160,7 +167,8 @@ export const measureConsumers: Measure = (observation) => {
     (seen) =>
       `${plural(seen.length, 'queue')}, at least ${plural(Math.min(...seen.map(({ value }) => value!)), 'server')} each`,
   )
-  if (missing === 0 || measured.missing) return measured
-  const failure: ReadFailure = { ok: false, kind: 'lost', why: 'their node gave no answer' }
-  return { ...measured, missing: { failure, what: plural(missing, 'server') } }
+  const { unreadable: unheard } = servers.value
+  const [failure] = unheard
+  if (!failure || measured.missing) return measured
+  return { ...measured, missing: { failure, what: plural(unheard.length, 'server') } }
 }

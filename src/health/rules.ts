@@ -1,5 +1,6 @@
 import { UsageError } from '../errors.js'
 import { globPattern } from '../glob.js'
+import { guess } from '../nearest.js'
 import { STAGES, STAGE_NAMES, stageNamed, type StageName, type StageOf } from './stages.js'
 import { parseThreshold, type Threshold } from './threshold.js'
 
@@ -70,6 +71,11 @@ export function isJudged(rules: Rules, stage: StageOf): boolean {
   })
 }
 
+/** Whether thresholds of a stage were given, rather than taken from the catalogue. */
+export function isGiven({ overrides, cluster, defaults }: Rules, { name }: StageOf): boolean {
+  return [overrides, cluster, defaults].some((layer) => layer.has(name))
+}
+
 /** `stage=value` pairs, or one bare value when there is a single stage to be judged. @throws {UsageError} */
 export function parseOverrides(
   given: Readonly<Record<Severity, readonly string[]>>,
@@ -91,11 +97,13 @@ export function parseOverrides(
   return bounds
 }
 
-/** @throws {UsageError} with the nearest names. */
-export function requireStage(name: string, what: string): StageOf {
+/** @param what named it; null: it stands for itself. @throws {UsageError} with the nearest name. */
+export function requireStage(name: string, what: string | null): StageOf {
   const stage = stageNamed(name)
   if (stage) return stage
-  throw new UsageError(`${what}: no stage "${name}"; there are ${STAGE_NAMES.join(', ')}`)
+  throw new UsageError(
+    `${what === null ? '' : `${what}: `}no stage "${name}"; ${guess(name, STAGE_NAMES)}there are ${STAGE_NAMES.join(', ')}`,
+  )
 }
 
 /**

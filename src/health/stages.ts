@@ -32,6 +32,8 @@ export interface Stage {
   readonly stateful: boolean
   /** Needs a cluster: off on a single server. */
   readonly clusterOnly: boolean
+  /** A single server need not have it: off there, unless it is asked for or has thresholds that were given. */
+  readonly optionalAlone: boolean
   /** Label of its values in perfdata, before `_SUBJECT`. */
   readonly perf: string
 }
@@ -43,6 +45,7 @@ const cluster = {
   crit: 'off',
   stateful: false,
   clusterOnly: true,
+  optionalAlone: false,
 } as const
 const node = { ...cluster, clusterOnly: false } as const
 const queue = { ...node, scope: 'queue' } as const
@@ -85,14 +88,15 @@ export const STAGES = [
     perf: 'master_down',
   },
   {
-    ...cluster,
+    ...node,
     name: 'replicas',
+    optionalAlone: true,
     measures: 'replicas of each shard that are online and in sync',
     warn: '1:',
     perf: 'replicas',
   },
   {
-    ...cluster,
+    ...node,
     name: 'replica-lag',
     unit: 'bytes',
     measures: 'replication stream that each replica is behind its master',

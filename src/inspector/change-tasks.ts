@@ -6,7 +6,13 @@ import {
 } from '../broker/scripts/inspector-scripts.js'
 import { runScript, scriptCommand } from '../broker/scripts/script.js'
 import { nowSec, type Clock } from '../clock.js'
-import { PreconditionError, TaskNotFoundError, TaskStateError, type AsynqError } from '../errors.js'
+import {
+  PreconditionError,
+  TaskNotFoundError,
+  TaskStateError,
+  WrongTypeError,
+  type AsynqError,
+} from '../errors.js'
 import type { Command, Outcome, Redis } from '../redis/types.js'
 import { taskKey } from '../wire/keys.js'
 import type { TaskState } from '../wire/state.js'
@@ -131,9 +137,9 @@ async function changePage(
 }
 
 /**
- * Changes the tasks that are in a state now, oldest first, in pages that take the server some 2 ms each: as many as there are at the start, so that
- * it ends however fast others come in. Two round trips a page. What cannot be changed is left where it stands, but when
- * deleting, ids whose task is gone are cleared away.
+ * Changes the tasks that are in a state now, oldest first, in pages that take the server some 2 ms each: as many as there
+ * are at the start, so that it ends however fast others come in. Two round trips a page. What cannot be changed is left
+ * where it stands, but when deleting, ids whose task is gone are cleared away.
  */
 export async function changeAllTasks(
   redis: Redis,
@@ -148,39 +154,104 @@ export async function changeAllTasks(
   const [size] = await readAll(redis, [read([isList ? 'LLEN' : 'ZCARD', key])])
   const total = Number(size)
   let changed = 0
-  let gone = 0
-  /** Ids that still stand in the state, and are passed over. */
-  const stuck = new Set<string>()
+  const rest = new StandingTasks(redis, key, isList)
   let page = PAGE
-  while (changed + gone + stuck.size < total && !signal?.aborted) {
-    const most = stuck.size + Math.min(page, total - changed - gone - stuck.size)
-    const range = isList ? read(['LRANGE', key, -most, -1]) : read(['ZRANGE', key, 0, most - 1])
-    const ids = texts((await readAll(redis, [range]))[0])
-    if (isList) ids.reverse()
-    const names = ids.filter((id) => !stuck.has(id)).map((id) => ({ queue, id }))
-    if (names.length === 0) break
+  while (changed + rest.passed < total && !signal?.aborted) {
+    const ids = await rest.next(Math.min(page, total - changed - rest.passed))
+    if (ids.length === 0) break
+    const names = ids.map((id) => ({ queue, id }))
     const readings = await readTasks(redis, clock, names)
-    const commands = names.flatMap((name, at): Command[] => {
+    const ready = names.flatMap((name, at) => {
       const reading = readings[at]!
-      if (isTaskInfo(reading) ? reading.state === state : verb === 'delete')
-        return [changeCommand(clock, verb, { ...name, state, group }, reading)]
-      stuck.add(name.id)
-      return []
+      return (isTaskInfo(reading) ? reading.state === state : verb === 'delete' && isDeletable(reading))
+        ? [{ id: name.id, command: changeCommand(clock, verb, { ...name, state, group }, reading) }]
+        : []
     })
     let failure: Error | undefined
-    const { outcomes, tookUs } = await sendTimed(redis, key, commands)
-    for (const outcome of outcomes) {
+    const { outcomes, tookUs } = await sendTimed(
+      redis,
+      key,
+      ready.map(({ command }) => command),
+    )
+    const done = new Set<string>()
+    const gone = new Set<string>()
+    for (const [at, { id }] of ready.entries()) {
+      const outcome = outcomes[at]!
       if (!outcome.ok) failure ??= outcome.error
-      else if (moveTaskScript.decode(outcome.value) === 'moved') changed++
-      else gone++
+      else if (moveTaskScript.decode(outcome.value) === 'moved') done.add(id)
+      else gone.add(id)
     }
+    changed += done.size
     // What was done is told before what was not.
     onProgress?.(changed, total)
     if (failure) throw failure
+    rest.pass(
+      ids.filter((id) => !done.has(id)),
+      gone,
+    )
     const bytes = readings.reduce((sum, one) => sum + (isTaskInfo(one) ? one.message.payload.length : 0), 0)
     page = nextPageSize(page, { tasks: names.length, tookUs, bytes })
   }
-  return { changed, left: gone + stuck.size, total }
+  return { changed, left: rest.passed, total }
+}
+
+/** What is no task, though its id stands among them, belongs to whoever wrote it. */
+const isDeletable = (reading: TaskReading) =>
+  !(reading instanceof UndecodableTask && reading.error instanceof WrongTypeError)
+
+/**
+ * The ids of a container from its oldest on, while those that are changed leave it. Goes on behind the last id that was
+ * passed over, so that thousands of these are not read again for every page; when something before it has come or gone,
+ * looks from the start.
+ */
+class StandingTasks {
+  readonly #redis: Redis
+  readonly #key: string
+  readonly #isList: boolean
+  readonly #passed = new Set<string>()
+  /** The last of those passed over that stands there, and how many stand before it. */
+  #last: { readonly id: string; readonly before: number } | null = null
+
+  constructor(redis: Redis, key: string, isList: boolean) {
+    this.#redis = redis
+    this.#key = key
+    this.#isList = isList
+  }
+
+  /** How many were passed over. */
+  get passed(): number {
+    return this.#passed.size
+  }
+
+  /** The next of them, at most `count`; none when all were seen. One round trip, two after a change before them. */
+  async next(count: number): Promise<readonly string[]> {
+    const last = this.#last
+    if (last) {
+      const [first, ...ids] = await this.#range(last.before, count + 1)
+      const fresh = ids.filter((id) => !this.#passed.has(id))
+      if (first === last.id && (fresh.length > 0 || ids.length === 0)) return fresh
+    }
+    const ids = await this.#range(0, this.#passed.size + count)
+    const standing = ids.filter((id) => this.#passed.has(id))
+    this.#last = standing.length === 0 ? null : { id: standing.at(-1)!, before: standing.length - 1 }
+    return ids.filter((id) => !this.#passed.has(id))
+  }
+
+  /** @param gone those of the ids that have left the container by themselves. */
+  pass(ids: readonly string[], gone: ReadonlySet<string>): void {
+    for (const id of ids) {
+      this.#passed.add(id)
+      if (!gone.has(id)) this.#last = { id, before: this.#last === null ? 0 : this.#last.before + 1 }
+    }
+  }
+
+  async #range(from: number, count: number): Promise<readonly string[]> {
+    const command = this.#isList
+      ? read(['LRANGE', this.#key, -(from + count), -(from + 1)])
+      : read(['ZRANGE', this.#key, from, from + count - 1])
+    const ids = texts((await readAll(this.#redis, [command]))[0])
+    return this.#isList ? ids.reverse() : ids
+  }
 }
 
 /** Commands of one slot, and how long its server took from the first to the last, in us; null when it did not say. */

@@ -1,6 +1,6 @@
 import { Broker } from '../broker/broker.js'
 import { systemClock, type Clock } from '../clock.js'
-import { PreconditionError, TaskNotFoundError } from '../errors.js'
+import { PreconditionError, TaskNotFoundError, type AsynqError } from '../errors.js'
 import type { Redis } from '../redis/types.js'
 import type { ClusterNode, Slot } from '../topology/types.js'
 import { CANCEL_CHANNEL } from '../wire/keys.js'
@@ -15,7 +15,13 @@ import {
   type BulkVerb,
   type TaskChange,
 } from './change-tasks.js'
-import { readHistory, readQueueInfos, type DayStats, type QueueInfo } from './queue-stats.js'
+import {
+  readHistory,
+  readQueueInfos,
+  readQueueInfosEach,
+  type DayStats,
+  type QueueInfo,
+} from './queue-stats.js'
 import {
   assertQueues,
   pauseQueue,
@@ -80,14 +86,23 @@ export class Inspector {
   }
 
   /**
-   * Facts of many queues, in the order given; zeros for one that does not exist. Two round trips per master, whatever
-   * the number of queues; with `memory` two more for each 100 queues.
+   * Facts of many queues, each at one instant, in the order given; zeros for one that does not exist. One round trip per
+   * master and 500 queues, with and without `memory`; three more where scripts that only read are not permitted.
+   * @throws {WrongTypeError} a key that something else wrote. @throws {UnavailableError} a node that does not answer.
    */
   queueInfos(
     queues: readonly string[],
     options: { readonly memory?: boolean } = {},
   ): Promise<readonly QueueInfo[]> {
     return readQueueInfos(this.#redis, this.#clock, queues, { memory: options.memory ?? false })
+  }
+
+  /** The same, but for a queue that cannot be read its error. */
+  queueInfosEach(
+    queues: readonly string[],
+    options: { readonly memory?: boolean } = {},
+  ): Promise<readonly (QueueInfo | AsynqError)[]> {
+    return readQueueInfosEach(this.#redis, this.#clock, queues, { memory: options.memory ?? false })
   }
 
   /** Facts of one queue, its memory included. @throws {QueueNotFoundError} no such queue. */

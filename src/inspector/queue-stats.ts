@@ -1,9 +1,10 @@
 import type { Clock } from '../clock.js'
-import type { Redis, Reply } from '../redis/types.js'
+import type { AsynqError } from '../errors.js'
+import type { Redis } from '../redis/types.js'
 import * as keys from '../wire/keys.js'
-import { TASK_STATES, type TaskState } from '../wire/state.js'
-import { measureQueues } from './queue-memory.js'
-import { counter, read, readAll, texts } from './reads.js'
+import type { TaskState } from '../wire/state.js'
+import { readQueueContents, type QueueReading } from './queue-contents.js'
+import { counter, read, readAll } from './reads.js'
 
 /** How full, late and busy queues are, and how busy they were. */
 
@@ -37,83 +38,52 @@ export interface DayStats {
   readonly failed: number
 }
 
-const CONTAINERS: readonly (readonly [TaskState, 'LLEN' | 'ZCARD', (queue: string) => string])[] = [
-  ['active', 'LLEN', keys.activeKey],
-  ['pending', 'LLEN', keys.pendingKey],
-  ['scheduled', 'ZCARD', keys.scheduledKey],
-  ['retry', 'ZCARD', keys.retryKey],
-  ['archived', 'ZCARD', keys.archivedKey],
-  ['completed', 'ZCARD', keys.completedKey],
-]
+/** In the order given. Round trips as of `readQueueContents`. */
+export async function readQueueInfosEach(
+  redis: Redis,
+  clock: Clock,
+  queues: readonly string[],
+  options: { readonly memory: boolean },
+): Promise<readonly (QueueInfo | AsynqError)[]> {
+  const readings = await readQueueContents(redis, clock, queues, {
+    weigh: options.memory ? 'as-go' : 'nothing',
+  })
+  return readings.map((reading) => (reading instanceof Error ? reading : queueInfo(reading)))
+}
 
-/** Two round trips per master, whatever the number of queues; with memory two more for each 100 queues. */
+/** The same. @throws the first error. */
 export async function readQueueInfos(
   redis: Redis,
   clock: Clock,
   queues: readonly string[],
   options: { readonly memory: boolean },
 ): Promise<readonly QueueInfo[]> {
-  const readAtMs = clock.nowMs()
-  const day = keys.utcDay(readAtMs)
-  const commandsOf = (queue: string) => [
-    ...CONTAINERS.map(([, command, key]) => read([command, key(queue)])),
-    read(['EXISTS', keys.pausedKey(queue)]),
-    read(['GET', keys.processedKey(queue, day)]),
-    read(['GET', keys.failedKey(queue, day)]),
-    read(['GET', keys.processedTotalKey(queue)]),
-    read(['GET', keys.failedTotalKey(queue)]),
-    read(['LINDEX', keys.pendingKey(queue), -1]),
-    read(['SMEMBERS', keys.groupsKey(queue)]),
-  ]
-  const width = CONTAINERS.length + 7
-  const replies = await readAll(redis, queues.flatMap(commandsOf))
-  const first = queues.map((_, at) => replies.slice(at * width, (at + 1) * width))
-  const groups = first.map((mine) => texts(mine[width - 1]).sort())
-  const oldestIds = first.map((mine) => mine[width - 2])
-  const second = await readAll(
-    redis,
-    queues.flatMap((queue, at) => [
-      ...groups[at]!.map((group) => read(['ZCARD', keys.groupKey(queue, group)])),
-      ...(Buffer.isBuffer(oldestIds[at])
-        ? [read(['HGET', keys.taskKey(queue, String(oldestIds[at])), 'pending_since'])]
-        : []),
-    ]),
-  )
-  let next = 0
-  const infos = queues.map((queue, at): QueueInfo => {
-    const sizes = groups[at]!.map((group) => ({ group, size: Number(second[next++]) }))
-    const pendingSince = Buffer.isBuffer(oldestIds[at]) ? second[next++] : null
-    return queueInfo(queue, first[at]!, { groups: sizes, pendingSince, readAtMs })
+  const infos = await readQueueInfosEach(redis, clock, queues, options)
+  return infos.map((info) => {
+    if (info instanceof Error) throw info
+    return info
   })
-  if (!options.memory) return infos
-  const bytes = await measureQueues(redis, infos)
-  return infos.map((info, at) => ({ ...info, memoryBytes: bytes[at]! }))
 }
 
-function queueInfo(
-  queue: string,
-  replies: readonly Reply[],
-  more: Pick<QueueInfo, 'groups' | 'readAtMs'> & { readonly pendingSince: Reply | undefined },
-): QueueInfo {
-  const { groups, readAtMs, pendingSince } = more
-  const counts = Object.fromEntries([
-    ...CONTAINERS.map(([state], n) => [state, Number(replies[n])]),
-    ['aggregating', groups.reduce((sum, { size }) => sum + size, 0)],
-  ]) as QueueInfo['counts']
-  const at = CONTAINERS.length
-  const pendingSinceMs = Number(counter(pendingSince) / 1_000_000n)
+/** The facts that contents come to. Pure. */
+export function queueInfo({ queue, contents, readAtMs }: QueueReading): QueueInfo {
+  const { sizes, paused, counters, weight } = contents
+  const groups = [...contents.groups].sort((a, b) => (a.group < b.group ? -1 : 1))
+  const { active, pending, scheduled, retry, archived, completed } = sizes
+  const aggregating = groups.reduce((sum, { size }) => sum + size, 0)
+  const pendingSinceMs = Number(counter(contents.pendingSince) / 1_000_000n)
   return {
     queue,
-    counts,
-    size: TASK_STATES.reduce((sum, state) => sum + counts[state], 0),
+    counts: { active, pending, scheduled, retry, archived, completed, aggregating },
+    size: active + pending + scheduled + retry + archived + completed + aggregating,
     groups,
-    paused: replies[at] === 1,
+    paused,
     latencyMs: pendingSinceMs > 0 ? Math.max(0, readAtMs - pendingSinceMs) : 0,
-    processed: Number(counter(replies[at + 1])),
-    failed: Number(counter(replies[at + 2])),
-    processedTotal: counter(replies[at + 3]),
-    failedTotal: counter(replies[at + 4]),
-    memoryBytes: null,
+    processed: Number(counter(counters.processed)),
+    failed: Number(counter(counters.failed)),
+    processedTotal: counter(counters.processedTotal),
+    failedTotal: counter(counters.failedTotal),
+    memoryBytes: weight && weight.bytes,
     readAtMs,
   }
 }

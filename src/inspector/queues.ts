@@ -24,14 +24,14 @@ export async function readQueueNames(redis: Redis): Promise<readonly string[]> {
   return texts(reply).sort()
 }
 
-/** One round trip. */
+/** One round trip. @throws {QueueNotFoundError} for all that are missing, after one more. */
 export async function assertQueues(redis: Redis, queues: readonly string[]): Promise<void> {
   const replies = await readAll(
     redis,
     queues.map((queue) => read(['SISMEMBER', keys.QUEUES_KEY, queue])),
   )
   const missing = queues.filter((_, at) => replies[at] !== 1)
-  if (missing.length > 0) throw new QueueNotFoundError(missing)
+  if (missing.length > 0) throw new QueueNotFoundError(missing, await readQueueNames(redis))
 }
 
 export async function pauseQueue(redis: Redis, clock: Clock, queue: string): Promise<void> {

@@ -1,4 +1,11 @@
-import { AsynqError, ProtocolError, UnavailableError, UsageError } from '../errors.js'
+import {
+  AsynqError,
+  ProtocolError,
+  ServerReplyError,
+  UnavailableError,
+  UsageError,
+  WrongTypeError,
+} from '../errors.js'
 import type { Command, Redis, Reply } from '../redis/types.js'
 
 /** Reading many keys at once, for every part of the inspector. */
@@ -11,10 +18,17 @@ export function read(args: readonly (string | number)[], key = String(args[1])):
 /** Replies in the order given, one pipeline a node. @throws the first failure. */
 export async function readAll(redis: Redis, commands: readonly Command[]): Promise<readonly Reply[]> {
   const outcomes = await redis.sendAll(commands)
-  return outcomes.map((outcome) => {
+  return outcomes.map((outcome, at) => {
     if (outcome.ok) return outcome.value
-    throw asAsynqError(outcome.error)
+    throw failureOf(commands[at]!, outcome.error)
   })
+}
+
+/** Why a command that reads one key has failed. */
+export function failureOf({ key }: Command, error: Error): AsynqError {
+  if (key !== null && error instanceof ServerReplyError && error.message.startsWith('WRONGTYPE'))
+    return new WrongTypeError(key, { cause: error })
+  return asAsynqError(error)
 }
 
 export function asAsynqError(error: Error): AsynqError {

@@ -1,8 +1,9 @@
 import type { Clock } from '../clock.js'
+import { WrongTypeError } from '../errors.js'
 import type { Redis } from '../redis/types.js'
 import { taskKey } from '../wire/keys.js'
 import type { TaskState } from '../wire/state.js'
-import { read, readAll, texts } from './reads.js'
+import { failureOf, read, readAll, texts } from './reads.js'
 import { isTaskInfo, readTasks, stateContainer, UndecodableTask, type TaskPage } from './tasks.js'
 
 /** Tasks read in one go: bounds memory, and how long the server is held up by one command. */
@@ -64,11 +65,16 @@ async function nextOffset(
 ): Promise<number> {
   if (isList) {
     // The position of a list's entry is not to be had cheaply: count who stayed.
-    const states = await readAll(
-      redis,
-      ids.map((id) => read(['HGET', taskKey(queue, id), 'state'])),
-    )
-    return offset + states.filter((one) => String(one) === state).length
+    const commands = ids.map((id) => read(['HGET', taskKey(queue, id), 'state']))
+    const outcomes = await redis.sendAll(commands)
+    const stayed = outcomes.filter((outcome, at) => {
+      if (outcome.ok) return String(outcome.value) === state
+      const error = failureOf(commands[at]!, outcome.error)
+      // No task, so that nobody takes it away.
+      if (error instanceof WrongTypeError) return true
+      throw error
+    })
+    return offset + stayed.length
   }
   const ranks = await readAll(
     redis,

@@ -1,11 +1,11 @@
 import { containerKey } from '../broker/scripts/inspector-scripts.js'
 import type { Clock } from '../clock.js'
-import { ProtocolError, UsageError } from '../errors.js'
+import { ProtocolError, UsageError, WrongTypeError } from '../errors.js'
 import type { Outcome, Redis, Reply } from '../redis/types.js'
 import * as keys from '../wire/keys.js'
 import { TASK_STATES, type TaskState } from '../wire/state.js'
 import { decodeTaskMessage, type TaskMessage } from '../wire/task-message.js'
-import { asAsynqError, assertPage, read, readAll, texts } from './reads.js'
+import { asAsynqError, assertPage, failureOf, read, readAll, texts } from './reads.js'
 
 /** What is known of tasks, one by one and in pages. */
 
@@ -98,8 +98,12 @@ export async function readTasksEach(
   const nowMs = clock.nowMs()
   return names.map((name, at) => {
     const mine = outcomes.slice(at * READS_PER_TASK, (at + 1) * READS_PER_TASK)
-    const failed = mine.find((outcome): outcome is Outcome & { ok: false } => !outcome.ok)
-    if (failed) return failed.error
+    for (const [n, outcome] of mine.entries()) {
+      if (outcome.ok) continue
+      const error = failureOf(commandsOf(name)[n]!, outcome.error)
+      // Where the hash should be is something else: a task among others that decode.
+      return n === 0 && error instanceof WrongTypeError ? new UndecodableTask(error, null, '', '') : error
+    }
     return taskInfo(
       name,
       mine.map((outcome) => (outcome as Outcome & { ok: true }).value),

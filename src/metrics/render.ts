@@ -16,6 +16,8 @@ import { SLOT_COUNT } from '../topology/types.js'
 export interface Scrape {
   readonly observation: Observation
   readonly report: HealthReport
+  /** The reshard that is under way, and the part of it that is done, from 0 to 1; null when none is known. */
+  readonly reshard: { readonly plan: string; readonly ratio: number } | null
   readonly tookMs: number
   /** Scrapes so far in which a node gave no answer, by its address. */
   readonly errors: ReadonlyMap<string, number>
@@ -82,7 +84,7 @@ export async function renderMetrics(scrape: Scrape, options: MetricsOptions): Pr
 
   const live = observation.servers.ok ? observation.servers.value.servers : []
   const since = oldestActiveSinceMs(live)
-  for (const { queue, slot, shard, master, figures } of observation.queues) {
+  for (const { queue, slot, shard, master, figures, leases } of observation.queues) {
     if (slot !== null) placed?.set({ queue, slot, shard: shard ?? '', master: master ?? '' }, 1)
     if (observation.servers.ok)
       servers.set(
@@ -95,6 +97,7 @@ export async function renderMetrics(scrape: Scrape, options: MetricsOptions): Pr
         { queue },
         startedMs === undefined ? 0 : Math.max(0, (observation.atMs - startedMs) / 1000),
       )
+    if (leases.ok) expired.set({ queue }, leases.value.expiredLeases)
     if (!figures.ok) continue
     const facts = figures.value
     for (const [state, count] of Object.entries(facts.counts)) tasks.set({ queue, state }, count)
@@ -104,7 +107,6 @@ export async function renderMetrics(scrape: Scrape, options: MetricsOptions): Pr
     processed.inc({ queue }, Number(facts.processedTotal))
     failed.inc({ queue }, Number(facts.failedTotal))
     paused.set({ queue }, facts.paused ? 1 : 0)
-    expired.set({ queue }, facts.expiredLeases)
   }
 
   const workers = gauge('asynq_server_workers', 'Workers of each live server: active ones and idle ones.', [
@@ -135,10 +137,16 @@ export async function renderMetrics(scrape: Scrape, options: MetricsOptions): Pr
       ['state'],
     )
     const gaps = slotCount(uncoveredSlots(observation.topology))
-    const open = observation.nodes.flatMap(({ view }) => (view?.ok ? view.value.openSlots : []))
+    const open = observation.nodes.flatMap(({ claims }) => (claims?.ok ? claims.value.openSlots : []))
     slots.set({ state: 'covered' }, SLOT_COUNT - gaps)
     slots.set({ state: 'uncovered' }, gaps)
     slots.set({ state: 'open' }, new Set(open.map(({ slot }) => slot)).size)
+  }
+  if (scrape.reshard) {
+    const { plan, ratio } = scrape.reshard
+    gauge('asynq_reshard_progress_ratio', 'How far the reshard under way has come, from 0 to 1.', [
+      'plan',
+    ]).set({ plan }, ratio)
   }
   const up = gauge('asynq_cluster_node_up', 'Whether each node answered this scrape: 1 or 0.', [
     'node',

@@ -12,6 +12,8 @@ export interface ScraperOptions {
   readonly rules: Rules
   /** Queues to tell of, by name or glob; none: all. */
   readonly queues: readonly string[]
+  /** How far a reshard has come, from 0 to 1; null when it is not known here. Default: it never is. */
+  readonly reshardProgress?: (plan: string) => number | null
 }
 
 /**
@@ -52,8 +54,11 @@ export class Scraper {
     for (const { address, failure } of observation.nodes) {
       if (failure) this.#errors.set(address, (this.#errors.get(address) ?? 0) + 1)
     }
+    const { reshardPlan } = observation
+    const ratio = reshardPlan === null ? null : (this.#options.reshardProgress?.(reshardPlan) ?? null)
     this.#last = {
       observation,
+      reshard: reshardPlan === null || ratio === null ? null : { plan: reshardPlan, ratio },
       report: evaluate(observation, this.#options.rules, EVERY_STAGE),
       tookMs: performance.now() - started,
       errors: this.#errors,

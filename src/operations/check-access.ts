@@ -23,6 +23,8 @@ const NEEDED: Readonly<Record<Role, readonly (readonly string[])[]>> = {
     ['ZRANGE', keys.retryKey(QUEUE), '0', '1'],
     ['HMGET', keys.taskKey(QUEUE, 'id'), 'msg'],
     ['HGETALL', keys.taskKey(QUEUE, 'id')],
+    ['EVALSHA_RO', '0'.repeat(40), '1', KEY],
+    ['EVAL_RO', 'return 0', '1', KEY],
   ],
   operate: [
     ['EVALSHA', '0'.repeat(40), '1', KEY],
@@ -49,7 +51,7 @@ const ON_CLUSTER: readonly (readonly string[])[] = [
 
 /** What an administrator runs to give a user the role. */
 const RIGHTS: Readonly<Record<Role, string>> = {
-  read: '~asynq:* &asynq:* +@read +@connection +info +cluster|shards +cluster|nodes +cluster|info +cluster|slots -@dangerous +info +memory|usage',
+  read: '~asynq:* &asynq:* +@read +@connection +eval_ro +evalsha_ro +info +cluster|shards +cluster|nodes +cluster|info +cluster|slots -@dangerous +info +memory|usage',
   operate:
     '~asynq:* &asynq:* +@read +@write +@scripting +@connection +@pubsub +info +memory|usage +cluster|shards +cluster|nodes +cluster|info +cluster|slots',
   reshard:

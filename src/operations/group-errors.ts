@@ -34,6 +34,8 @@ export async function groupErrors(
     readonly by: Grouping
     readonly sample: number
     readonly where?: TaskPredicate | undefined
+    /** Applied to errors before they are grouped: what is masked makes one group. */
+    readonly mask?: (error: string) => string
     readonly signal?: AbortSignal
   },
 ): Promise<{ readonly groups: readonly ErrorGroup[]; readonly scanned: number; readonly total: number }> {
@@ -45,7 +47,7 @@ export async function groupErrors(
       if (seen === 0) total += page.total
       for (const task of page.tasks.slice(0, options.sample - seen)) {
         scanned++
-        if (task.message.errorMsg !== '' && (options.where?.(task) ?? true)) add(groups, task, options.by)
+        if (task.message.errorMsg !== '' && (options.where?.(task) ?? true)) add(groups, task, options)
       }
       seen += page.tasks.length
       if (seen >= options.sample || options.signal?.aborted) break
@@ -54,13 +56,17 @@ export async function groupErrors(
   return { groups: [...groups.values()].sort((a, b) => b.count - a.count), scanned, total }
 }
 
-function add(groups: Map<string, ErrorGroup>, task: TaskInfo, by: Grouping): void {
+function add(
+  groups: Map<string, ErrorGroup>,
+  task: TaskInfo,
+  { by, mask = (text) => text }: { readonly by: Grouping; readonly mask?: (error: string) => string },
+): void {
   const { message, state } = task
   const facts = {
     queue: by === 'type' ? null : message.queue,
     type: by === 'queue' ? null : message.type,
     state: by === 'error' ? state : null,
-    error: by === 'error' ? normalizeError(message.errorMsg) : null,
+    error: by === 'error' ? normalizeError(mask(message.errorMsg)) : null,
   }
   const key = JSON.stringify(facts)
   const before = groups.get(key)

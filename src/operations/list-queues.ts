@@ -1,13 +1,11 @@
-import { AsynqError, NotFoundError, ProtocolError } from '../errors.js'
+import { AsynqError, QueueNotFoundError } from '../errors.js'
 import { globPattern } from '../glob.js'
-import { Inspector } from '../inspector/inspector.js'
-import { measureQueues, type QueueShape } from '../inspector/queue-memory.js'
-import { counter, read } from '../inspector/reads.js'
+import { Inspector, type QueueInfo } from '../inspector/inspector.js'
 import { oldestActiveSinceMs } from '../inspector/runtime.js'
-import type { Command, Redis, Reply } from '../redis/types.js'
+import type { Redis } from '../redis/types.js'
 import type { ClusterNode, NodeHealth, Shard, Topology } from '../topology/types.js'
-import * as keys from '../wire/keys.js'
 import { queueSlot } from '../wire/slot.js'
+import { whyUnread } from './queue-problems.js'
 
 export interface NodeRef {
   readonly id: string
@@ -79,8 +77,10 @@ export interface QueueExtras {
 export interface QueueRow {
   readonly queue: string
   readonly placement: QueuePlacement | null
-  /** Null when not asked for, or when the queue's node gave no answer. */
+  /** Null when not asked for, or when they cannot be read. */
   readonly figures: QueueFigures | null
+  /** Why the figures that were asked for cannot be read; null when they can. */
+  readonly unread: string | null
   readonly extras: QueueExtras
 }
 
@@ -90,21 +90,9 @@ export interface QueueListing {
   readonly warnings: readonly string[]
 }
 
-/** Names in the registry, sorted by code point. One round trip. */
-export async function readQueueNames(redis: Redis): Promise<readonly string[]> {
-  const reply = await redis.send({
-    key: keys.QUEUES_KEY,
-    args: ['SMEMBERS', keys.QUEUES_KEY],
-    idempotent: true,
-  })
-  if (!Array.isArray(reply)) throw new ProtocolError('SMEMBERS asynq:queues did not answer a list')
-  return reply.map(String).sort()
-}
-
 /**
- * Lists the queues. Round trips: one for the names; with figures two more per master, whatever the number of queues;
- * with workers two, with keys one, with bytes two more for each 100 queues. The slots are computed here, the owners come
- * from the topology read when connecting.
+ * Lists the queues. Round trips: one for the names; with figures or bytes one more per master and 500 queues; with workers
+ * two, with keys one. The slots are computed here, the owners come from the topology read when connecting.
  */
 export async function listQueues(
   redis: Redis,
@@ -118,25 +106,30 @@ export async function listQueues(
     readonly patterns?: readonly string[]
   },
 ): Promise<QueueListing> {
-  const names = selectQueues(await readQueueNames(redis), options.patterns ?? [])
+  const inspector = new Inspector(redis)
+  const names = selectQueues(await inspector.queues(), options.patterns ?? [])
   const topology = options.placement ? await redis.topology() : null
   const placements = names.map((queue) => (topology ? placeQueue(queue, topology) : null))
-  const [[readings, bytes], keyCounts, servers] = await Promise.all([
-    readAndMeasure(redis, names, options),
+  const memory = options.bytes ?? false
+  const [infos, keyCounts, servers] = await Promise.all([
+    options.figures || memory ? inspector.queueInfosEach(names, { memory }) : [],
     options.keys ? countKeys(redis, placements) : [],
-    options.workers ? new Inspector(redis).servers().catch(ifUnavailable(null)) : null,
+    options.workers ? inspector.servers().catch(ifUnavailable(null)) : null,
   ])
   const oldest = oldestActiveSinceMs(servers ?? [])
   const nowMs = Date.now()
   return {
     queues: names.map((queue, at) => {
       const since = oldest.get(queue)
+      const info = infos[at]
+      const known = info === undefined || info instanceof Error ? null : info
       return {
         queue,
         placement: placements[at] ?? null,
-        figures: (options.figures && readings[at]?.figures) || null,
+        figures: options.figures && known ? figuresOf(known) : null,
+        unread: info instanceof Error ? whyUnread(info) : null,
         extras: {
-          bytes: bytes.get(queue) ?? null,
+          bytes: known && known.memoryBytes,
           keys: keyCounts[at] ?? null,
           workers: servers && servers.filter(({ server }) => server.queues.has(queue)).length,
           oldestActiveMs: since === undefined ? null : Math.max(0, nowMs - since),
@@ -145,9 +138,10 @@ export async function listQueues(
       }
     }),
     topology,
-    warnings: [...bytes.values()].includes(null)
-      ? ['the server does not permit MEMORY USAGE: the bytes of queues are not known']
-      : [],
+    warnings:
+      memory && infos.some((info) => !(info instanceof Error) && info.memoryBytes === null)
+        ? ['the server does not permit MEMORY USAGE: the bytes of queues are not known']
+        : [],
   }
 }
 
@@ -189,20 +183,10 @@ async function countKeys(
   return placements.map((placement) => counts.get(placement?.slot ?? -1) ?? null)
 }
 
-/** @returns figures for each queue, null where its node gave no answer; and bytes of those that could be measured. */
-async function readAndMeasure(
-  redis: Redis,
-  names: readonly string[],
-  wanted: { readonly figures: boolean; readonly bytes?: boolean },
-): Promise<readonly [readonly (Reading | null)[], ReadonlyMap<string, number | null>]> {
-  if (!wanted.figures && !wanted.bytes) return [[], new Map()]
-  const readings = await readFigures(redis, names)
-  if (!wanted.bytes) return [readings, new Map()]
-  const shapes = readings.flatMap((reading, at): QueueShape[] =>
-    reading ? [{ queue: names[at]!, counts: reading.figures, groups: reading.groups }] : [],
-  )
-  const bytes = await measureQueues(redis, shapes).catch(ifUnavailable([]))
-  return [readings, new Map(bytes.map((one, at) => [shapes[at]!.queue, one]))]
+/** The figures of a queue. Pure. */
+function figuresOf(info: QueueInfo): QueueFigures {
+  const { counts, groups, queue: _queue, memoryBytes: _memory, ...rest } = info
+  return { ...rest, ...counts, groups: groups.filter(({ size }) => size > 0).length }
 }
 
 /** A handler that lets what cannot be reached be unknown. */
@@ -215,15 +199,12 @@ function ifUnavailable<T>(value: T): (error: unknown) => T {
 
 /**
  * The names that fit at least one pattern, in their order. Pure.
- * @throws {NotFoundError} a pattern that is a plain name, and no queue has it.
+ * @throws {QueueNotFoundError} a pattern that is a plain name, and no queue has it.
  */
 export function selectQueues(names: readonly string[], patterns: readonly string[]): readonly string[] {
   if (patterns.length === 0) return names
   const missing = patterns.filter((pattern) => !/[*?]/.test(pattern) && !names.includes(pattern))
-  if (missing.length > 0) {
-    const list = missing.map((name) => `"${name}"`).join(', ')
-    throw new NotFoundError(`no queue ${list}`, { queues: missing })
-  }
+  if (missing.length > 0) throw new QueueNotFoundError(missing, names)
   const globs = patterns.map(globPattern)
   return names.filter((name) => globs.some((glob) => glob.test(name)))
 }
@@ -269,103 +250,4 @@ function nodeRef({ id, address, health }: ClusterNode): NodeRef {
 function shardNumber(shard: Shard, topology: Topology): number {
   const first = ({ slots }: Shard) => slots[0]?.[0] ?? Infinity
   return 1 + topology.shards.filter((other) => first(other) < first(shard)).length
-}
-
-const FIGURE_COMMANDS: readonly ((queue: string, day: string) => readonly (string | number)[])[] = [
-  (queue) => ['LLEN', keys.pendingKey(queue)],
-  (queue) => ['LLEN', keys.activeKey(queue)],
-  (queue) => ['ZCARD', keys.scheduledKey(queue)],
-  (queue) => ['ZCARD', keys.retryKey(queue)],
-  (queue) => ['ZCARD', keys.archivedKey(queue)],
-  (queue) => ['ZCARD', keys.completedKey(queue)],
-  (queue) => ['EXISTS', keys.pausedKey(queue)],
-  (queue, day) => ['GET', keys.processedKey(queue, day)],
-  (queue, day) => ['GET', keys.failedKey(queue, day)],
-  (queue) => ['GET', keys.processedTotalKey(queue)],
-  (queue) => ['GET', keys.failedTotalKey(queue)],
-  (queue) => ['LINDEX', keys.pendingKey(queue), -1],
-  (queue) => ['SMEMBERS', keys.groupsKey(queue)],
-]
-
-interface Reading {
-  readonly figures: QueueFigures
-  /** Those with waiting tasks. */
-  readonly groups: QueueShape['groups']
-}
-
-/** Two round trips per master. Null where the node of a queue gave no answer. */
-async function readFigures(redis: Redis, queues: readonly string[]): Promise<readonly (Reading | null)[]> {
-  const readAtMs = Date.now()
-  const day = keys.utcDay(readAtMs)
-  const width = FIGURE_COMMANDS.length
-  const first = await readTolerant(
-    redis,
-    queues.flatMap((queue) => FIGURE_COMMANDS.map((command) => read(command(queue, day)))),
-  )
-  const replies = queues.map((_, at) => {
-    const mine = first.slice(at * width, (at + 1) * width)
-    return mine.includes(undefined) ? null : (mine as readonly Reply[])
-  })
-  const wanted = queues.map((queue, at) => {
-    const [oldest, groups] = replies[at]?.slice(-2) ?? []
-    return [
-      read(['HGET', keys.taskKey(queue, Buffer.isBuffer(oldest) ? String(oldest) : ''), 'pending_since']),
-      ...((groups as readonly Buffer[] | undefined) ?? []).map((name) =>
-        read(['ZCARD', keys.groupKey(queue, String(name))]),
-      ),
-    ]
-  })
-  const second = await readTolerant(redis, wanted.flat())
-  let next = 0
-  return queues.map((_, at) => {
-    const [since, ...sizes] = second.slice(next, (next += wanted[at]!.length))
-    const mine = replies[at]
-    if (!mine) return null
-    const [pending, active, scheduled, retry, archived, completed, paused] = mine.map(Number) as [
-      number,
-      number,
-      number,
-      number,
-      number,
-      number,
-      number,
-    ]
-    const groups = ((mine.at(-1) ?? []) as readonly Buffer[])
-      .map((group, n) => ({ group: String(group), size: Number(sizes[n]) }))
-      .filter(({ size }) => size > 0)
-    const aggregating = groups.reduce((sum, { size }) => sum + size, 0)
-    const sinceMs = Number(counter(since) / 1_000_000n)
-    const figures = {
-      size: pending + active + aggregating + scheduled + retry + archived + completed,
-      pending,
-      active,
-      aggregating,
-      scheduled,
-      retry,
-      archived,
-      completed,
-      groups: groups.length,
-      paused: paused > 0,
-      latencyMs: sinceMs > 0 ? Math.max(0, readAtMs - sinceMs) : 0,
-      processed: Number(counter(mine[7])),
-      failed: Number(counter(mine[8])),
-      processedTotal: counter(mine[9]),
-      failedTotal: counter(mine[10]),
-      readAtMs,
-    }
-    return { figures, groups }
-  })
-}
-
-/** Replies in the order given; undefined where the node gave no answer. @throws any other failure. */
-async function readTolerant(
-  redis: Redis,
-  commands: readonly Command[],
-): Promise<readonly (Reply | undefined)[]> {
-  const outcomes = await redis.sendAll(commands)
-  return outcomes.map((outcome) => {
-    if (outcome.ok) return outcome.value
-    if ((outcome.error as AsynqError).code === 'UNAVAILABLE') return undefined
-    throw outcome.error
-  })
 }

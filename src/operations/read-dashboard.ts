@@ -1,6 +1,6 @@
 import { systemClock, type Clock } from '../clock.js'
 import type { Action, DashData, DashQueue, Screen } from '../dash/types.js'
-import { AsynqError, NotFoundError, UnavailableError } from '../errors.js'
+import { AsynqError, NotFoundError, UnavailableError, WrongTypeError } from '../errors.js'
 import { evaluate, type HealthReport } from '../health/evaluate.js'
 import { observe } from '../health/observe.js'
 import { NO_RULES, type Rules } from '../health/rules.js'
@@ -9,9 +9,9 @@ import {
   type LiveSchedulerEntry,
   type LiveServer,
   type QueueInfo,
+  type TaskInfo,
 } from '../inspector/inspector.js'
 import type { Redis } from '../redis/types.js'
-import type { Topology } from '../topology/types.js'
 import { TASK_STATES, type TaskState } from '../wire/state.js'
 import { listNodes } from './list-nodes.js'
 import { placeQueue } from './list-queues.js'
@@ -23,8 +23,6 @@ const HEALTH_EVERY_MS = 30_000
 /** And so often at most on its own screen; less often where it takes long, so that it takes a tenth of the time. */
 const HEALTH_AT_MOST_EVERY_MS = 3_000
 const HEALTH_PART = 10
-/** Queues of one round trip: bounds what thousands of them take in memory and how long keys wait. */
-const BATCH = 500
 
 interface Sample {
   readonly atMs: number
@@ -32,6 +30,13 @@ interface Sample {
   readonly size: number
   readonly throughput: readonly number[]
 }
+
+/** What must not be shown of tasks and of payloads of periodic tasks. */
+interface Masks {
+  readonly task: (task: TaskInfo) => TaskInfo
+  readonly payload: (payload: Buffer) => Buffer
+}
+const NO_MASKS: Masks = { task: (task) => task, payload: (payload) => payload }
 
 /** What became of a change. */
 export interface ActionResult {
@@ -48,6 +53,7 @@ export class DashboardReader {
   readonly #clock: Clock
   readonly #inspector: Inspector
   readonly #rules: Rules
+  readonly #masks: Masks
   #samples: ReadonlyMap<string, Sample> = new Map()
   #infos: ReadonlyMap<string, QueueInfo> = new Map()
   #servers: readonly LiveServer[] = []
@@ -57,17 +63,21 @@ export class DashboardReader {
   /** What the last look at the health took, in ms. */
   #judgedInMs = 0
 
-  /** @param options.rules what health is judged by. */
-  constructor(redis: Redis, options: { readonly rules?: Rules; readonly clock?: Clock } = {}) {
-    const { rules = NO_RULES, clock = systemClock } = options
+  /** @param options.rules what health is judged by. @param options.masks applied to all that is read. */
+  constructor(
+    redis: Redis,
+    options: { readonly rules?: Rules; readonly masks?: Masks; readonly clock?: Clock } = {},
+  ) {
+    const { rules = NO_RULES, masks = NO_MASKS, clock = systemClock } = options
     this.#redis = redis
     this.#clock = clock
     this.#rules = rules
+    this.#masks = masks
     this.#inspector = new Inspector(redis, clock)
   }
 
   /**
-   * Three round trips a master for each 500 queues, and one or two more for the tasks of a screen. Health is judged after
+   * Two round trips a master, one more for each 500 queues, and one or two more for the tasks of a screen. Health is judged after
    * it, now and then, and waited for on its own screen alone. A master that does not answer costs its own queues only.
    * @throws {AsynqError} nothing could be read.
    */
@@ -77,9 +87,7 @@ export class DashboardReader {
     const [queues, servers, entries, nodes, tasks, task] = await Promise.all([
       this.#queues(),
       inspector.servers().catch(ifUnavailable(this.#servers)),
-      screen.view === 'cron'
-        ? inspector.schedulerEntries().catch(ifUnavailable(this.#entries))
-        : this.#entries,
+      screen.view === 'cron' ? this.#periodicTasks().catch(ifUnavailable(this.#entries)) : this.#entries,
       isCluster ? this.#redis.topology({ refresh: true }).then(() => listNodes(this.#redis)) : null,
       screen.view === 'tasks'
         ? inspector.list(screen.queue, screen.state, {
@@ -113,7 +121,7 @@ export class DashboardReader {
               group: screen.group,
               page: screen.page,
               total: tasks.total,
-              rows: tasks.tasks,
+              rows: tasks.tasks.map(this.#masks.task),
               undecodable: tasks.undecodable,
             }
           : null,
@@ -178,18 +186,18 @@ export class DashboardReader {
   async #queues(): Promise<readonly DashQueue[]> {
     const names = await this.#inspector.queues()
     const topology = this.#redis.mode === 'cluster' ? await this.#redis.topology() : null
-    const infos = await this.#infosOf(names, topology)
+    const infos = await this.#infosOf(names)
     const atMs = this.#clock.nowMs()
     const samples = new Map<string, Sample>()
-    const queues = names.map((queue): DashQueue => {
+    const queues = names.map((queue, at): DashQueue => {
       const placement = topology && placeQueue(queue, topology)
+      const info = infos[at]!
       const place = {
         slot: placement?.slot ?? null,
         master: placement?.master?.address ?? null,
-        problem: placement?.problem ?? null,
+        problem: placement?.problem ?? (info instanceof WrongTypeError ? info.message : null),
       }
-      const info = infos.get(queue)
-      if (!info) {
+      if (info instanceof Error) {
         const last = this.#infos.get(queue) ?? neverRead(queue, atMs)
         const unknown = { inRate: null, outRate: null, throughput: [] }
         return { info: last, ...place, ...unknown, answered: false }
@@ -212,36 +220,14 @@ export class DashboardReader {
     return queues
   }
 
-  /** Figures of the queues whose masters answer. @throws {UnavailableError} none does. */
-  async #infosOf(
-    names: readonly string[],
-    topology: Topology | null,
-  ): Promise<ReadonlyMap<string, QueueInfo>> {
-    const byMaster = new Map<string, string[]>()
-    for (const name of names) {
-      const address = (topology && placeQueue(name, topology).master?.address) ?? ''
-      const those = byMaster.get(address)
-      if (those) those.push(name)
-      else byMaster.set(address, [name])
-    }
-    const failures: UnavailableError[] = []
-    const infos = await Promise.all(
-      [...byMaster.values()].map((those) =>
-        this.#batches(those).catch((error: unknown) => {
-          if (!(error instanceof UnavailableError)) throw error
-          failures.push(error)
-          return []
-        }),
-      ),
-    )
-    if (failures[0] && failures.length === byMaster.size) throw failures[0]
-    return new Map(infos.flat().map((info) => [info.queue, info]))
-  }
-
-  async #batches(names: readonly string[]): Promise<readonly QueueInfo[]> {
-    const infos: QueueInfo[] = []
-    for (let at = 0; at < names.length; at += BATCH)
-      infos.push(...(await this.#inspector.queueInfos(names.slice(at, at + BATCH))))
+  /** In the order given, an error for a queue that cannot be read. @throws {UnavailableError} no master answers. */
+  async #infosOf(names: readonly string[]): Promise<readonly (QueueInfo | AsynqError)[]> {
+    const infos = await this.#inspector.queueInfosEach(names)
+    for (const info of infos)
+      if (info instanceof Error && !(info instanceof UnavailableError || info instanceof WrongTypeError))
+        throw info
+    if (infos[0] instanceof UnavailableError && infos.every((info) => info instanceof UnavailableError))
+      throw infos[0]
     return infos
   }
 
@@ -260,9 +246,17 @@ export class DashboardReader {
     await this.#judging
   }
 
+  async #periodicTasks(): Promise<readonly LiveSchedulerEntry[]> {
+    const entries = await this.#inspector.schedulerEntries()
+    return entries.map(({ entry, ...rest }) => ({
+      ...rest,
+      entry: { ...entry, taskPayload: this.#masks.payload(entry.taskPayload) },
+    }))
+  }
+
   async #task(queue: string, id: string) {
     try {
-      return await this.#inspector.task(queue, id)
+      return this.#masks.task(await this.#inspector.task(queue, id))
     } catch (error) {
       if (error instanceof NotFoundError) return null
       throw error

@@ -1,5 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { UnavailableError } from '../errors.js'
+import { systemClock } from '../clock.js'
+import { UnavailableError, WrongTypeError } from '../errors.js'
+import { readQueueContents } from '../inspector/queue-contents.js'
+import { queueInfo, type QueueInfo } from '../inspector/queue-stats.js'
 import type {
   ClusterSnapshot,
   NodeFacts,
@@ -16,8 +19,7 @@ import type { Shard, Topology } from '../topology/types.js'
 import * as keys from '../wire/keys.js'
 import { keySlot, queueSlot } from '../wire/slot.js'
 import { TASK_STATES } from '../wire/state.js'
-import { readQueueNames } from './list-queues.js'
-import { weighQueues, type QueueWeight } from './weigh-queues.js'
+import { readQueueNames } from '../inspector/queues.js'
 
 export interface SnapshotOptions {
   /** What each node says of itself; else only what the topology tells. */
@@ -52,8 +54,8 @@ const SCAN_COUNT = 1000
 
 /**
  * Reads a cluster once. Changes nothing. Round trips, each one pipeline a node and all nodes at once: one for the nodes,
- * one for the registry, one for the slots (more where there are more than 4096 to ask for), two for tasks, and with
- * sampled bytes two more; queues come in batches of some hundreds. Costs the servers O(1) a slot, queue and sample;
+ * one for the registry, one for the slots (more where there are more than 4096 to ask for), one for tasks and
+ * their bytes for each 500 queues, and with sampled bytes two for what else is there. Costs the servers O(1) a slot, queue and sample;
  * `exact` costs O(keys).
  *
  * Nodes that do not answer are left out with a warning; their queues are listed with `measured: false`.
@@ -106,11 +108,8 @@ export async function readSnapshot(redis: Redis, options: SnapshotOptions = {}):
   const statsBefore =
     wantsKeys || options.ops ? await readSlotStats(redis, masters) : new Map<string, SlotStats>()
   const startedMs = performance.now()
-  const measures = new Map<string, QueueWeight>()
-  if (wantsTasks) {
-    const measured = await weighQueues(redis, upNames, { bytes: bytes === 'sampled' })
-    upNames.forEach((queue, at) => measured[at] && measures.set(queue, measured[at]))
-  }
+  const { measures, unreadable } = await measureQueues(redis, wantsTasks ? upNames : [], bytes === 'sampled')
+  for (const [queue, why] of unreadable) warnings.push(`queue "${queue}": ${why}`)
 
   const queueSlots = new Set(placed.map(({ slot }) => slot))
   const slotKeys = wantsKeys
@@ -153,7 +152,8 @@ export async function readSnapshot(redis: Redis, options: SnapshotOptions = {}):
       slotBytes =
         others.get(slot) ?? (slotKeyCount > 0 && !others.has(slot) && queues.length === 0 ? null : 0)
       for (const queue of queues) {
-        const part = bytesOfQueue(queue)
+        // What cannot be read as a queue was weighed among the others of its slot.
+        const part = unreadable.has(queue) ? 0 : bytesOfQueue(queue)
         slotBytes = slotBytes === null || part === null ? null : slotBytes + part
       }
     }
@@ -188,7 +188,7 @@ export async function readSnapshot(redis: Redis, options: SnapshotOptions = {}):
           ? (slotBytes.get(slot) ?? null)
           : (measure?.bytes ?? null),
       size: measure?.size ?? 0,
-      ...(Object.fromEntries(TASK_STATES.map((state) => [state, measure?.tasks[state] ?? 0])) as Record<
+      ...(Object.fromEntries(TASK_STATES.map((state) => [state, measure?.counts[state] ?? 0])) as Record<
         (typeof TASK_STATES)[number],
         number
       >),
@@ -255,6 +255,51 @@ export async function readSnapshot(redis: Redis, options: SnapshotOptions = {}):
     unplaced,
     warnings,
   }
+}
+
+interface QueueMeasure {
+  readonly counts: QueueInfo['counts']
+  readonly size: number
+  readonly paused: boolean
+  /** Keys that its containers and tasks make up; counters and locks are not among them. */
+  readonly knownKeys: number
+  /** Bytes of these; null when they were not asked for, or the server would not say. */
+  readonly bytes: number | null
+  readonly largestKey: QueueFacts['largestKey']
+}
+
+/** What each queue holds, and of those that something else has written into, why they cannot be read. */
+async function measureQueues(
+  redis: Redis,
+  queues: readonly string[],
+  weight: boolean,
+): Promise<{
+  readonly measures: ReadonlyMap<string, QueueMeasure>
+  readonly unreadable: ReadonlyMap<string, string>
+}> {
+  const measures = new Map<string, QueueMeasure>()
+  const unreadable = new Map<string, string>()
+  const readings = await readQueueContents(redis, systemClock, queues, {
+    weigh: weight ? 'whole' : 'nothing',
+  })
+  for (const [at, queue] of queues.entries()) {
+    const reading = readings[at]!
+    if (reading instanceof WrongTypeError) unreadable.set(queue, reading.message)
+    else if (reading instanceof UnavailableError) continue
+    else if (reading instanceof Error) throw reading
+    else {
+      const { counts, size, paused, memoryBytes } = queueInfo(reading)
+      measures.set(queue, {
+        counts,
+        size,
+        paused,
+        knownKeys: reading.contents.keys + size,
+        bytes: memoryBytes,
+        largestKey: reading.contents.weight?.largestKey ?? null,
+      })
+    }
+  }
+  return { measures, unreadable }
 }
 
 interface NumberedShard {
@@ -528,13 +573,13 @@ async function weighOthers(
   topology: Topology,
   keysOf: ReadonlyMap<number, number>,
   queuesAt: ReadonlyMap<number, readonly string[]>,
-  measures: ReadonlyMap<string, QueueWeight>,
+  measures: ReadonlyMap<string, QueueMeasure>,
 ): Promise<Map<number, number>> {
   const bytes = new Map<number, number>()
   const byNode = new Map<string, { slot: number; others: number }[]>()
   for (const [slot, count] of keysOf) {
-    const queues = queuesAt.get(slot) ?? []
-    const others = count - queues.reduce((sum, queue) => sum + (measures.get(queue)?.knownKeys ?? 0), 0)
+    const known = (queuesAt.get(slot) ?? []).flatMap((queue) => measures.get(queue)?.knownKeys ?? 0)
+    const others = count - known.reduce((sum, one) => sum + one, 0)
     const address = topology.shardOfSlot(slot)?.master?.address
     if (others <= 0) bytes.set(slot, 0)
     else if (address !== undefined) byNode.set(address, [...(byNode.get(address) ?? []), { slot, others }])
@@ -549,7 +594,8 @@ async function weighOthers(
         const outcome = found[at]!
         if (!outcome.ok || !Array.isArray(outcome.value)) return []
         const names = outcome.value as readonly Buffer[]
-        return [{ slot, others, keys: names.filter((key) => isOther(String(key), queuesAt.get(slot) ?? [])) }]
+        const queues = (queuesAt.get(slot) ?? []).filter((queue) => measures.has(queue))
+        return [{ slot, others, keys: names.filter((key) => isOther(String(key), queues)) }]
       })
       const weights = await redis.sendAllTo(
         address,

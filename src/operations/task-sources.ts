@@ -1,4 +1,5 @@
 import { UsageError } from '../errors.js'
+import { guess } from '../nearest.js'
 import { globPattern } from '../glob.js'
 import type { Inspector } from '../inspector/inspector.js'
 import { TASK_STATES, type TaskState } from '../wire/state.js'
@@ -27,7 +28,7 @@ export function parseStates<State extends TaskState>(
     const why = TASK_STATES.some((known) => known === name)
       ? `tasks that are ${name} cannot be changed so`
       : 'there is no such state'
-    throw new UsageError(`state "${name}": ${why}; use ${allowed.join(', ')}`)
+    throw new UsageError(`state "${name}": ${why}; ${guess(name, allowed)}use ${allowed.join(', ')}`)
   })
 }
 

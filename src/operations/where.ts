@@ -1,8 +1,8 @@
 import { UsageError } from '../errors.js'
 import { globPattern } from '../glob.js'
 import type { TaskInfo } from '../inspector/inspector.js'
-import { printableText } from '../render/payload.js'
 import { parseDuration, parseInstant } from '../units.js'
+import { printableText } from '../wire/printable-text.js'
 
 export type TaskPredicate = (task: TaskInfo) => boolean
 

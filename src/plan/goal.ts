@@ -1,5 +1,5 @@
 /** What an operator asks of the planner, checked against a snapshot before anything is planned. */
-import { NotFoundError, PreconditionError, UsageError } from '../errors.js'
+import { NotFoundError, PreconditionError, QueueNotFoundError, UsageError } from '../errors.js'
 import type { SlotRange } from '../topology/types.js'
 import { assertRange, type NodeId, type Snapshot } from './snapshot.js'
 
@@ -65,7 +65,7 @@ export function resolveOptions(snapshot: Snapshot, goal: Goal, options: PlanOpti
     if (!masters.has(node)) throw new NotFoundError(`no master has the id ${node}`, { node })
   }
   const needQueue = (queue: string) => {
-    if (!slotOf.has(queue)) throw new NotFoundError(`queue "${queue}" does not exist`, { queue })
+    if (!slotOf.has(queue)) throw new QueueNotFoundError([queue], [...slotOf.keys()])
   }
 
   const weights = new Map([...masters].map((node): [NodeId, number] => [node, 1]))

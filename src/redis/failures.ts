@@ -92,6 +92,8 @@ export type Redirection =
   | { readonly kind: 'moved' | 'ask'; readonly slot: number; readonly host: string; readonly port: number }
   /** Will pass: try the same node again after a pause. */
   | { readonly kind: 'wait'; readonly refresh: boolean }
+  /** Some of the keys have moved to another node, others not yet: will pass. */
+  | { readonly kind: 'try-again' }
   | { readonly kind: 'no-script' }
   | { readonly kind: 'none' }
 
@@ -113,6 +115,7 @@ export function readRedirection(message: string): Redirection {
     case 'NOSCRIPT':
       return { kind: 'no-script' }
     case 'TRYAGAIN':
+      return { kind: 'try-again' }
     case 'LOADING':
     case 'BUSY':
       return { kind: 'wait', refresh: false }

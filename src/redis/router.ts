@@ -36,7 +36,10 @@ interface Entry {
   readonly position: number
   readonly command: Command
   readonly slot: number | null
-  args: readonly Arg[]
+  /** What was sent last: the command, or in its place the one with the script's text. */
+  sent: readonly Arg[]
+  /** How often a node did not know its script. */
+  unknownScript: number
   /** Set for one attempt, by an ASK reply. */
   askAddress: string | null
   /** Set when MOVED named the owner, so that a stale slot map cannot send us back. */
@@ -48,7 +51,7 @@ interface Entry {
  * node, all nodes at once. What can pass is tried again with a growing pause until the time-out:
  *
  *   MOVED            -> at once, at the node named          ASK -> at once, there, after ASKING
- *   TRYAGAIN LOADING -> same node, after a pause            NOSCRIPT -> at once, with the script's text
+ *   TRYAGAIN LOADING -> same node, after a pause            NOSCRIPT -> at once, the text going to each node once
  *   CLUSTERDOWN MASTERDOWN READONLY, slot without owner, refused connection -> after a pause, with fresh topology
  *   connection lost after sending -> again if idempotent, else UnavailableError with `outcomeUnknown`
  */
@@ -83,7 +86,8 @@ export class Router implements Redis {
       position,
       command,
       slot: command.key === null || this.mode !== 'cluster' ? null : keySlot(command.key),
-      args: command.args,
+      sent: command.args,
+      unknownScript: 0,
       askAddress: null,
       lastProblem: null,
     }))
@@ -225,9 +229,11 @@ export class Router implements Redis {
           return
         }
         const wire: (readonly Arg[])[] = []
+        const texts = new Set<string>()
         for (const entry of entries) {
           if (entry.askAddress !== null) wire.push(['ASKING'])
-          wire.push(entry.args)
+          entry.sent = argsToSend(entry, texts)
+          wire.push(entry.sent)
         }
         let replies: readonly Outcome[] | Error
         try {
@@ -267,13 +273,17 @@ export class Router implements Redis {
               entry.askAddress = this.#locator.translate(redirection.host, redirection.port, address)
               again(entry, busy(problem, address), false)
               break
+            case 'try-again':
+              if (entry.command.tellTryAgain) outcomes[entry.position] = { ok: false, error: problem }
+              else again(entry, busy(problem, address), true)
+              break
             case 'wait':
               if (redirection.refresh) this.#locator.invalidate()
               again(entry, busy(problem, address), true)
               break
             case 'no-script':
-              if (entry.command.onNoScript && entry.args !== entry.command.onNoScript) {
-                entry.args = entry.command.onNoScript
+              if (entry.command.onNoScript && entry.sent !== entry.command.onNoScript) {
+                entry.unknownScript++
                 again(entry, problem, false)
               } else outcomes[entry.position] = { ok: false, error: problem }
               break
@@ -321,6 +331,20 @@ export class Router implements Redis {
       signal.addEventListener('abort', done)
     })
   }
+}
+
+/**
+ * The arguments of an attempt. Where a node did not know a script, the first of its commands brings the text, and those
+ * behind it find it there; one to which that has not helped brings its own.
+ * @param texts scripts whose text goes with the same pipeline; added to.
+ */
+function argsToSend({ command, unknownScript }: Entry, texts: Set<string>): readonly Arg[] {
+  const { args, onNoScript } = command
+  if (unknownScript === 0 || !onNoScript) return args
+  const sha = String(args[1])
+  if (unknownScript === 1 && texts.has(sha)) return args
+  texts.add(sha)
+  return onNoScript
 }
 
 /** CLUSTERDOWN, a redirection and their like, as the caller sees them when they outlast the time-out. */

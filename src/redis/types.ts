@@ -57,8 +57,13 @@ export interface Command {
   readonly key: string | null
   /** True when running it twice does no harm: it is then sent again after a lost connection. */
   readonly idempotent?: boolean
-  /** Sent instead when the server answers NOSCRIPT (EVAL for an EVALSHA). */
+  /** For an EVALSHA: the EVAL that is sent instead, once per node for all that name the script, after NOSCRIPT. */
   readonly onNoScript?: readonly Arg[]
+  /**
+   * TRYAGAIN, the answer to a command of several keys while their slot is half moved, is told at once as a
+   * `ServerReplyError`; else it is waited out.
+   */
+  readonly tellTryAgain?: boolean
 }
 
 export type Outcome =

@@ -35,9 +35,9 @@ export function renderHealth(
 ): string {
   switch (format) {
     case 'table':
-      return renderTable(rows(report, false, TABLE_SUBJECTS), report, options)
+      return renderTable(folded(rows(report, false, TABLE_SUBJECTS)), report, options)
     case 'wide':
-      return renderTable(rows(report, true), report, options)
+      return renderTable(rows(report, true).map(lineOf), report, options)
     case 'json':
       return `${JSON.stringify(healthDocument(report, options.exit), null, 2)}\n`
     case 'nagios':
@@ -82,6 +82,43 @@ export function rows(report: HealthReport, every: boolean, most = Infinity): rea
   })
 }
 
+/** A line of a table for people. */
+interface Line {
+  readonly status: Status | 'off'
+  readonly name: string
+  readonly summary: string
+  readonly remedy: string | null
+}
+
+const lineOf = ({ status, stage, summary, check }: HealthRow): Line => ({
+  status,
+  name: stage.stage,
+  summary,
+  remedy: check?.remedy ?? null,
+})
+
+/** Stages of which nothing but one and the same reason is told why they could not be judged become one line. */
+function folded(shown: readonly HealthRow[]): readonly Line[] {
+  const rowsOf = new Map<StageResult, number>()
+  for (const { stage } of shown) rowsOf.set(stage, (rowsOf.get(stage) ?? 0) + 1)
+  const alike = new Map<string, HealthRow[]>()
+  const reason = ({ status, stage, check }: HealthRow) =>
+    check?.unread && rowsOf.get(stage) === 1 ? `${status} ${check.unread}` : null
+  for (const row of shown) {
+    const key = reason(row)
+    if (key !== null) alike.set(key, [...(alike.get(key) ?? []), row])
+  }
+  return shown.flatMap((row): readonly Line[] => {
+    const group = alike.get(reason(row) ?? '') ?? [row]
+    if (group.length === 1) return [lineOf(row)]
+    if (group[0] !== row) return []
+    const names = group.map(({ stage }) => stage.stage).join(', ')
+    const same = group.every(({ summary }) => summary === row.summary)
+    const why = same ? row.summary : row.check!.unread!
+    return [{ ...lineOf(row), name: `${group.length} stages`, summary: `${why} (${names})` }]
+  })
+}
+
 /** `CRITICAL: 2 critical, 1 warning, 19 ok, 4 off`. */
 export function countsLine({ status, counts }: HealthReport): string {
   const parts = (['critical', 'warning', 'unknown', 'ok', 'off'] as const).flatMap((name) =>
@@ -119,7 +156,7 @@ export function healthDocument(report: HealthReport, exit: number): object {
 }
 
 function renderTable(
-  lines: readonly HealthRow[],
+  lines: readonly Line[],
   report: HealthReport,
   { paint, width }: HealthRenderOptions,
 ): string {
@@ -128,13 +165,13 @@ function renderTable(
     judged.length > 0
       ? judged
       : lines.filter(({ summary }) => !['not asked for', 'skipped'].includes(summary))
-  const nameWidth = Math.max(0, ...shown.map(({ stage }) => stage.stage.length))
-  const text = shown.map(({ status, stage, summary, check }) => {
-    const remedy = check?.remedy ? `  -> ${escapeControls(check.remedy)}` : ''
+  const nameWidth = Math.max(0, ...shown.map(({ name }) => name.length))
+  const text = shown.map(({ status, name, summary, remedy }) => {
+    const advice = remedy === null ? '' : `  -> ${escapeControls(remedy)}`
     const word = paint(status.toUpperCase().padEnd('CRITICAL'.length), status)
     const indent = 'CRITICAL'.length + 2 + nameWidth + 2
-    const what = foldWords(`${escapeControls(summary)}${remedy}`, width, indent)
-    return `${word}  ${stage.stage.padEnd(nameWidth)}  ${what}\n`
+    const what = foldWords(`${escapeControls(summary)}${advice}`, width, indent)
+    return `${word}  ${name.padEnd(nameWidth)}  ${what}\n`
   })
   return `${text.join('')}${countsLine(report)}\n`
 }
@@ -187,7 +224,7 @@ function renderNagios(report: HealthReport): string {
   const text =
     bad.length === 0
       ? `${judged} stages ok`
-      : [...worstFirst.map(({ summary }) => summary), ...rest].join('; ')
+      : [...new Set(worstFirst.map(({ summary }) => summary)), ...rest].join('; ')
   let room = PERF_CHARS
   const perf = report.stages.flatMap(perfdata).filter((one) => (room -= one.length + 1) >= 0)
   const line = `ASYNQ ${report.status.toUpperCase()} - ${escapeControls(text).replaceAll('|', '/')}`
@@ -249,6 +286,7 @@ const fineCheck = ({ summary }: StageResult): Check => ({
   warn: null,
   crit: null,
   remedy: null,
+  unread: null,
 })
 
 /** XML 1.0 has no form at all for most control characters. */

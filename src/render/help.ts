@@ -10,6 +10,8 @@ export interface FlagInfo {
   readonly multiple?: boolean
   readonly required?: boolean
   readonly default?: string | number
+  /** Every value that it takes. */
+  readonly options?: readonly string[]
   /** Heading of its section; default `FLAGS`. */
   readonly group?: string
 }
@@ -30,6 +32,8 @@ export interface CommandInfo {
   /** Takes any number of further arguments, called so. */
   readonly rest?: string
   readonly impact: Impact
+  /** Keys of the columns of what it lists; absent when it lists nothing. */
+  readonly columns?: readonly string[]
   readonly monitoring: boolean
   readonly hidden: boolean
   readonly flags: readonly FlagInfo[]
@@ -103,6 +107,7 @@ export function renderCommandHelp(
       ),
     ],
     ...[...groups].map(([title, flags]): Section => [title, definitions(flags.map(flagEntry), width)]),
+    ['COLUMNS', wrap((command.columns ?? []).join(', '), width - 2).map(indent)],
     ['ALIASES', aliases.map((line) => `  $ ${line}`)],
   ])
 }

@@ -1,5 +1,6 @@
 import { UsageError } from '../errors.js'
 import { globPattern } from '../glob.js'
+import { guess } from '../nearest.js'
 import {
   formatBytes,
   formatDuration,
@@ -222,9 +223,14 @@ function findColumn<Row>(listing: Listing<Row>, key: string): Column<Row> {
     return name === wanted || (known.unit !== undefined && name === `${wanted}${known.unit}`)
   })
   if (column) return column
-  throw new UsageError(
-    `no column "${key}": there are ${listing.columns.map((known) => known.key).join(', ')}`,
+  const keys = listing.columns.map((known) => known.key)
+  // Without its unit a column is found as well.
+  const short = listing.columns.flatMap(({ key: name, unit }) =>
+    unit && name.length > unit.length && name.toLowerCase().endsWith(unit)
+      ? [name.slice(0, -unit.length)]
+      : [],
   )
+  throw new UsageError(`no column "${key}"; ${guess(key, [...short, ...keys])}there are ${keys.join(', ')}`)
 }
 
 const FILTER_FORM = 'column=glob, column!=glob, column<value or column>value (also <= and >=)'

@@ -3,38 +3,54 @@ import type { TaskInfo } from '../inspector/inspector.js'
 
 const MASK = '***'
 
+/** Masks what must not be shown. Without paths everything stays as it is. */
+export interface Redactor {
+  readonly task: (task: TaskInfo) => TaskInfo
+  /** Of a periodic task. */
+  readonly payload: (payload: Buffer) => Buffer
+  readonly error: (text: string) => string
+  /** Whether anything is masked at all. */
+  readonly masks: boolean
+}
+
 /**
- * Gives the function that masks parts of tasks before they are shown: `payload`, `payload.card`, `payload.items.*.card`,
- * `header.auth`, `error`, `result`. A payload that is no JSON is masked whole when a part of it should be. Pure.
+ * Masks parts of tasks before they are shown: `payload`, `payload.card`, `payload.items.*.card`, `header.auth`, `error`,
+ * `result`. A payload that is no JSON is masked whole when a part of it should be. Pure.
  * @throws {UsageError} a path that names none of these.
  */
-export function redactor(paths: readonly string[]): (task: TaskInfo) => TaskInfo {
-  if (paths.length === 0) return (task) => task
+export function redactor(paths: readonly string[]): Redactor {
   const split = paths.map((path) => {
-    const [root, ...rest] = path.split('.')
-    const known = ['payload', 'header', 'error', 'result'].includes(root!)
-    if (
-      !known ||
-      (root === 'header' && rest.length === 0) ||
-      ((root === 'error' || root === 'result') && rest.length > 0)
-    )
+    const [root = '', ...rest] = path.split('.')
+    const known =
+      root === 'payload' ||
+      (root === 'header' && rest.length > 0) ||
+      (['error', 'result'].includes(root) && rest.length === 0)
+    if (!known || rest.includes(''))
       throw new UsageError(`redact "${path}": write payload, payload.PATH, header.NAME, error or result`)
-    return { root: root!, rest }
+    return { root, rest }
   })
   const of = (root: string) => split.filter((path) => path.root === root).map(({ rest }) => rest)
   const [payloads, headers] = [of('payload'), of('header').map((rest) => rest.join('.'))]
-  return (task) => ({
-    ...task,
-    message: {
-      ...task.message,
-      payload: maskPayload(task.message.payload, payloads),
-      headers: new Map(
-        [...task.message.headers].map(([name, value]) => [name, headers.includes(name) ? MASK : value]),
-      ),
-      errorMsg: of('error').length > 0 && task.message.errorMsg !== '' ? MASK : task.message.errorMsg,
-    },
-    result: of('result').length > 0 && task.result ? Buffer.from(MASK) : task.result,
-  })
+  const [errors, results] = [of('error').length > 0, of('result').length > 0]
+  const payload = (bytes: Buffer) => maskPayload(bytes, payloads)
+  const error = (text: string) => (errors && text !== '' ? MASK : text)
+  return {
+    payload,
+    error,
+    masks: paths.length > 0,
+    task: (task) => ({
+      ...task,
+      message: {
+        ...task.message,
+        payload: payload(task.message.payload),
+        headers: new Map(
+          [...task.message.headers].map(([name, value]) => [name, headers.includes(name) ? MASK : value]),
+        ),
+        errorMsg: error(task.message.errorMsg),
+      },
+      result: results && task.result ? Buffer.from(MASK) : task.result,
+    }),
+  }
 }
 
 function maskPayload(payload: Buffer, paths: readonly (readonly string[])[]): Buffer {

@@ -24,12 +24,12 @@ export function renderPlain(
     .join('')
 }
 
-/** Columns a cell needs at least, so that something of it can be read. */
-const NARROWEST = 6
+/** What is no longer than this and in one piece is never cut: an address, a range of slots, most names. */
+const WHOLE = 24
 
 /**
- * A drawn table no wider than `width`: long cells are cut, widest columns first. When the terminal is too narrow even
- * for that, each row becomes a block of `Title: value` lines, folded at the width.
+ * A drawn table no wider than `width`: cells are folded between words, and long words cut, widest columns first. When the
+ * terminal is too narrow even for that, each row becomes a block of `Title: value` lines, folded at the width.
  */
 export function renderTable(
   titles: readonly string[],
@@ -51,8 +51,16 @@ export function renderTable(
       1,
     ),
   )
+  const least = titles.map((title, at) =>
+    Math.max(
+      ...[title, ...rows.map((row) => row[at]!)]
+        .flatMap((text) => text.split(/[ \n]/))
+        .map((word) => Math.min(stringWidth(word), WHOLE)),
+      1,
+    ),
+  )
   const fits = sum(natural) <= room
-  const widths = fits ? natural : shrink(tight, room)
+  const widths = fits ? natural : shrink(tight, least, room)
   if (!widths) return renderBlocks(titles, rows, width, bold)
   const table = new Table({
     ...(options.header && { head: titles.map((title) => bold(title)) }),
@@ -73,15 +81,19 @@ function splitCells(row: readonly string[]): readonly (readonly string[])[] {
 
 const sum = (numbers: readonly number[]) => numbers.reduce((total, one) => total + one, 0)
 
-/** Widths that sum up to at most `room`, taken from the widest columns; null when there is too little room. */
-function shrink(natural: readonly number[], room: number): readonly number[] | null {
+/** Widths that sum up to at most `room`, taken from the widest columns; null when some would get less than the least. */
+function shrink(
+  natural: readonly number[],
+  least: readonly number[],
+  room: number,
+): readonly number[] | null {
+  if (sum(least) > room) return null
   const widths = [...natural]
   let excess = sum(widths) - room
-  while (excess > 0) {
-    const widest = Math.max(...widths)
-    if (widest <= NARROWEST) return null
-    widths[widths.indexOf(widest)] = widest - 1
-    excess--
+  while (excess-- > 0) {
+    const spare = widths.map((columns, at) => (columns > least[at]! ? columns : 0))
+    const at = spare.indexOf(Math.max(...spare))
+    widths[at] = widths[at]! - 1
   }
   return widths
 }

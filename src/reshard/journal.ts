@@ -91,6 +91,11 @@ export class JournalStore {
     return PLAN_ID.test(id) && existsSync(join(this.#dir, id, 'plan.json'))
   }
 
+  /** Folder of the journal of a plan. */
+  pathOf(id: string): string {
+    return join(this.#dir, id)
+  }
+
   /** @throws {NotFoundError} there is none. @throws as `parsePlanFile`. */
   open(id: string): Journal {
     if (!this.has(id)) throw new NotFoundError(`no plan "${id}" has been applied from here`, { plan: id })
@@ -120,13 +125,17 @@ export class Journal {
   readonly dir: string
   readonly plan: PlanFile
   readonly #lines: JournalLine[]
+  /** Where a line begins that was cut short, and has to go before the next is written; null when there is none. */
+  #tornAt: number | null
   #fd: number | null = null
   #control: { readonly mtimeMs: number; readonly value: Control } | null = null
 
   constructor(dir: string, plan: PlanFile) {
     this.dir = dir
     this.plan = plan
-    this.#lines = readLines(join(dir, 'journal.ndjson'))
+    const { lines, tornAt } = readLines(join(dir, 'journal.ndjson'))
+    this.#lines = lines
+    this.#tornAt = tornAt
   }
 
   get lines(): readonly JournalLine[] {
@@ -148,7 +157,12 @@ export class Journal {
     const restarted = before === null || before.phase === 'failed' || this.#restarted.has(line.seq)
     assertTransition(restarted ? null : before.phase, line.phase)
     this.#restarted.delete(line.seq)
-    this.#fd ??= openSync(join(this.dir, 'journal.ndjson'), 'a', 0o600)
+    if (this.#fd === null) {
+      const path = join(this.dir, 'journal.ndjson')
+      if (this.#tornAt !== null) truncateSync(path, this.#tornAt)
+      this.#tornAt = null
+      this.#fd = openSync(path, 'a', 0o600)
+    }
     writeSync(this.#fd, `${JSON.stringify(line)}\n`)
     fsyncSync(this.#fd)
     this.#lines.push(line)
@@ -236,13 +250,15 @@ export class Journal {
   }
 }
 
-/** Lines of a journal. A last line that was cut short by a crash counts as not written, and is taken off. */
-function readLines(path: string): JournalLine[] {
-  if (!existsSync(path)) return []
+/**
+ * Lines of a journal. A last line without its end counts as not written: it was cut short by a crash, or is just being
+ * written, which is why reading takes nothing off. Where it begins, in bytes, is `tornAt`.
+ */
+function readLines(path: string): { readonly lines: JournalLine[]; readonly tornAt: number | null } {
+  if (!existsSync(path)) return { lines: [], tornAt: null }
   const text = readFileSync(path, 'utf8')
   const whole = text.lastIndexOf('\n') + 1
-  if (whole < text.length) truncateSync(path, Buffer.byteLength(text.slice(0, whole)))
-  return text
+  const lines = text
     .slice(0, whole)
     .split('\n')
     .filter((line) => line !== '')
@@ -261,6 +277,7 @@ function readLines(path: string): JournalLine[] {
         throw new ProtocolError(`line ${at + 1} of ${path} is not a line of a journal`, { line: at + 1 })
       return value as JournalLine
     })
+  return { lines, tornAt: whole < text.length ? Buffer.byteLength(text.slice(0, whole)) : null }
 }
 
 /** All of it or nothing, also when the machine stops in between. */

@@ -76,7 +76,7 @@ export function parseSchedule(spec: string, location = 'UTC'): Schedule {
   }
   if (fields.length !== FIELDS.length) {
     throw new UsageError(
-      `schedule "${spec}": write minute, hour, day of month, month and day of week; it has ${fields.length} fields`,
+      `schedule "${spec}": write minute, hour, day of month, month and day of week; it has ${fields.length === 1 ? '1 field' : `${fields.length} fields`}`,
     )
   }
   const translated = fields.map((field, at) => translateField(field, FIELDS[at]!, spec)).join(' ')

@@ -3,7 +3,7 @@ import { Broker } from '../../src/broker/broker.js'
 import { UnavailableError } from '../../src/errors.js'
 import { Inspector } from '../../src/inspector/inspector.js'
 import { openRedis } from '../../src/redis/connect.js'
-import type { Redis } from '../../src/redis/types.js'
+import type { Command, Redis, Reply } from '../../src/redis/types.js'
 import * as keys from '../../src/wire/keys.js'
 import { EMPTY_TASK_MESSAGE, encodeTaskMessage } from '../../src/wire/task-message.js'
 import { startServer, useServer, type TestServer } from '../support/servers.js'
@@ -88,6 +88,87 @@ describe('changing all tasks of a state', () => {
     assert.equal(counts.archived, changed + second.changed)
     assert.equal(changed + second.changed + worked, 3000)
     assert.deepEqual([counts.pending, counts.active], [0, 0])
+  })
+})
+
+describe('changing all tasks of which thousands cannot be changed', () => {
+  const server = useServer()
+  let redis: Redis
+  beforeEach(async () => {
+    redis = await connect(server())
+    await redis.sendTo(server().address, ['FLUSHALL'])
+  })
+  afterEach(() => redis.close())
+
+  /** The same connection, which counts the ids that are read from lists and sorted sets. */
+  function countingIds(): { readonly redis: Redis; readonly ids: () => number } {
+    let ids = 0
+    const counting = new Proxy(redis, {
+      get(target, name) {
+        const value: unknown = Reflect.get(target, name, target)
+        if (name !== 'sendAll') return typeof value === 'function' ? (value.bind(target) as unknown) : value
+        return async (commands: readonly Command[]) => {
+          const outcomes = await target.sendAll(commands)
+          for (const [at, outcome] of outcomes.entries())
+            if (/^[LZ]RANGE$/.test(String(commands[at]!.args[0])) && outcome.ok)
+              ids += (outcome.value as readonly Reply[]).length
+          return outcomes
+        }
+      },
+    })
+    return { redis: counting, ids: () => ids }
+  }
+
+  /** Archived tasks: those for which `bad` says so have a message that does not decode. */
+  async function seedArchived(count: number, bad: (n: number) => boolean): Promise<void> {
+    const archived = keys.archivedKey(QUEUE)
+    const commands = Array.from({ length: count }, (_, n): Command[] => {
+      const id = `id-${String(n).padStart(6, '0')}`
+      const key = keys.taskKey(QUEUE, id)
+      const message = encodeTaskMessage({
+        ...EMPTY_TASK_MESSAGE,
+        type: 't',
+        payload: Buffer.from('{}'),
+        id,
+        queue: QUEUE,
+      })
+      return [
+        { key, args: ['HSET', key, 'msg', bad(n) ? 'bad' : message, 'state', 'archived'] },
+        { key: archived, args: ['ZADD', archived, n + 1, id] },
+      ]
+    })
+    await redis.send({ key: keys.QUEUES_KEY, args: ['SADD', keys.QUEUES_KEY, QUEUE] })
+    for (const outcome of await redis.sendAll(commands.flat())) if (!outcome.ok) throw outcome.error
+  }
+
+  for (const [where, bad] of [
+    ['before the others', (n: number) => n < 4000],
+    ['among the others', (n: number) => n % 2 === 0],
+  ] as const)
+    it(`reads each id once, ${where}`, async () => {
+      await seedArchived(8000, bad)
+      const counting = countingIds()
+      const result = await new Inspector(counting.redis).changeAll('run', QUEUE, 'archived')
+      assert.deepEqual(result, { changed: 4000, left: 4000, total: 8000 })
+      assert.ok(counting.ids() < 8000 * 1.1, `${counting.ids()} ids`)
+      const { counts } = (await new Inspector(redis).queueInfos([QUEUE]))[0]!
+      assert.deepEqual([counts.archived, counts.pending], [4000, 4000])
+    })
+
+  it('misses none while others take away what was passed over', async () => {
+    await seedArchived(4000, (n) => n % 2 === 0)
+    const archived = keys.archivedKey(QUEUE)
+    const removals: Promise<unknown>[] = []
+    const result = await new Inspector(redis).changeAll('run', QUEUE, 'archived', {
+      onProgress: () => {
+        const id = `id-${String(100 * removals.length).padStart(6, '0')}`
+        removals.push(redis.send({ key: archived, args: ['ZREM', archived, id] }))
+      },
+    })
+    assert.ok((await Promise.all(removals)).length > 3)
+    assert.deepEqual(result, { changed: 2000, left: 2000, total: 4000 })
+    const { counts } = (await new Inspector(redis).queueInfos([QUEUE]))[0]!
+    assert.deepEqual([counts.pending, counts.archived], [2000, 2000 - removals.length])
   })
 })
 

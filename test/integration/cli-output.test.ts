@@ -261,5 +261,8 @@ describe('asynq task errors', () => {
         [1, 'archived', 'no user <n>', 't2'],
       ],
     )
+    const masked = ['task', 'errors', '-q', 'web*', '--redact', 'error', '--columns', 'count,error']
+    const { stdout } = await runCli([...masked, '--no-header', '-u', server().address])
+    assert.deepEqual(stdout.trim().split(/\s+/), ['2', '***', '1', '***'])
   })
 })

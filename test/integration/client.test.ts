@@ -52,6 +52,23 @@ describe('Client and Broker on a cluster', () => {
     }
   })
 
+  it('brings a script that no node knows to each once, and runs it for each task once', async () => {
+    const masters = await cluster().redis.masterAddresses()
+    for (const address of masters) {
+      await cluster().command(address, 'SCRIPT', 'FLUSH')
+      await cluster().command(address, 'CONFIG', 'RESETSTAT')
+    }
+    const queues = Array.from({ length: 30 }, (_, n) => `queue-${n}`)
+    const tasks = queues.flatMap((queue) => Array.from({ length: 10 }, () => ({ type: 't', queue })))
+    const results = await new Client(cluster().redis).enqueueMany(tasks)
+    assert.ok(results.every(({ ok }) => ok))
+    for (const queue of queues) assert.equal(await ask(keys.pendingKey(queue), 'LLEN'), 10)
+    for (const address of masters) {
+      const stats = String(await cluster().command(address, 'INFO', 'commandstats'))
+      assert.equal(/cmdstat_eval:calls=(\d+)/.exec(stats)?.[1], '1', address)
+    }
+  })
+
   it('refuses a taken id and an equal unique task, and keeps no lock for the refused', async () => {
     const client = new Client(cluster().redis)
     await client.enqueue({ type: 't', id: 'one' })

@@ -1,14 +1,22 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { SchedulerRegistry } from '../../src/broker/scheduler-registry.js'
+import { systemClock } from '../../src/clock.js'
 import { Client } from '../../src/client/client.js'
+import type { CommandIndex } from '../../src/render/help.js'
+import type { SchedulerEntry } from '../../src/wire/messages.js'
 import { runCli } from '../support/run-cli.js'
 import { useSharedCluster } from '../support/servers.js'
 
 const BIN = fileURLToPath(new URL('../../bin/asynq.js', import.meta.url))
+const COMMANDS = fileURLToPath(new URL('../../src/commands', import.meta.url))
+const { commands } = JSON.parse(
+  readFileSync(new URL('../../dist/commands.json', import.meta.url), 'utf8'),
+) as CommandIndex
 
 describe('completion', () => {
   const cluster = useSharedCluster()
@@ -23,6 +31,8 @@ describe('completion', () => {
     for (const queue of ['webhooks', 'images'])
       await new Client(cluster().redis).enqueue({ type: 't', queue })
   })
+
+  const run = (...args: string[]) => runCli(args, { env: { ASYNQ_CLUSTER_ADDRS: cluster().addrs } })
 
   async function candidates(...words: string[]): Promise<readonly string[]> {
     const { code, stdout, stderr } = await runCli(['__complete', '--', ...words], {
@@ -55,6 +65,71 @@ describe('completion', () => {
     assert.deepEqual(await candidates('queue', 'pause', '--cluster_addrs', '127.0.0.1:1', ''), [])
   })
 
+  it('offers the columns of what a command lists, one after the other, and what stages and choices there are', async () => {
+    assert.deepEqual(await candidates('queue', 'ls', '--columns', 'lat'), ['latencyMs'])
+    assert.deepEqual(await candidates('queue', 'ls', '--columns', 'queue,q'), [])
+    assert.deepEqual(await candidates('queue', 'ls', '--columns', 'queue,si'), ['queue,size'])
+    assert.deepEqual(await candidates('queue', 'ls', '--columns=queue,si'), ['--columns=queue,size'])
+    assert.deepEqual(await candidates('server', 'ls', '--sort', '-h'), ['-host'])
+    assert.deepEqual(await candidates('group', 'ls', '--filter', 's'), ['size='])
+    assert.deepEqual(await candidates('queue', 'pause', '--columns', ''), [])
+    assert.deepEqual(await candidates('health', 'queue-p'), ['queue-pending'])
+    assert.deepEqual(await candidates('task', 'errors', '--by', ''), ['error', 'queue', 'type'])
+    assert.deepEqual(await candidates('task', 'ls', '--queue=im'), ['--queue=images'])
+  })
+
+  it('knows the columns that the listings have', async () => {
+    const [plan, to] = [join(dir, 'plan.json'), cluster().servers[0]!.address]
+    const made = await run('reshard', 'plan', '--queue', 'images', '--to', to, '--out', plan)
+    assert.equal(made.code, 0, made.stderr)
+    const client = new Client(cluster().redis)
+    await client.enqueue({ type: 't', queue: 'images', id: 'a' })
+    await client.enqueue({ type: 't', queue: 'images', group: 'g' })
+    const entry: SchedulerEntry = {
+      ...{ id: 'daily', spec: '@daily', taskType: 't', taskPayload: Buffer.from(''), enqueueOptions: [] },
+      ...{ nextEnqueueTimeNs: systemClock.nowNs(), prevEnqueueTimeNs: null },
+    }
+    await new SchedulerRegistry(cluster().redis).writeSchedulerEntries('host:1:a', [entry], 60)
+    // What each command needs to list something.
+    const args: Readonly<Record<string, readonly string[]>> = {
+      'cluster:impact': [to],
+      'cluster:keyslot': ['images'],
+      'cron:history': ['daily'],
+      doctor: ['--fix', '--dry-run'],
+      'group:ls': ['-q', 'images'],
+      'queue:history': ['images'],
+      'queue:inspect': ['images'],
+      'reshard:plan': ['--queue', 'images', '--to', to],
+      'reshard:predict': ['--from', 'all', '--to', to, '--slots', '1'],
+      'reshard:verify': [plan],
+      'task:errors': ['-q', 'images'],
+      'task:inspect': ['-q', 'images', 'a'],
+      'task:ls': ['-q', 'images', '-s', 'pending'],
+    }
+    const listing = commands.filter(({ id, columns }) => columns && !id.startsWith('dev:'))
+    assert.ok(listing.length > 20, String(listing.length))
+    for (const { id, columns } of listing) {
+      const result = await run(...id.split(':'), ...(args[id] ?? []), '--columns', 'help', '--json')
+      const document = JSON.parse(result.stdout) as {
+        readonly columns?: readonly { readonly column: string }[]
+      }
+      assert.deepEqual(
+        document.columns?.map(({ column }) => column),
+        columns,
+        `${id}: ${result.stderr}`,
+      )
+    }
+    const sources = readdirSync(COMMANDS, { recursive: true }).map(String)
+    for (const file of sources.filter((name) => name.endsWith('.ts'))) {
+      if (!/printListing/.test(readFileSync(join(COMMANDS, file), 'utf8'))) continue
+      const id = file.replace(/(\/index)?\.ts$/, '').replaceAll('/', ':')
+      assert.ok(
+        listing.some((command) => command.id === id),
+        `${id} lists, and does not say its columns`,
+      )
+    }
+  }).timeout(60_000)
+
   it('offers contexts', async () => {
     const config = join(dir, 'config.yaml')
     writeFileSync(config, 'contexts:\n  prod: {uri: a:1}\n  dev: {uri: b:1}\n')
@@ -81,20 +156,41 @@ describe('completion', () => {
     assert.deepEqual(stdout.split('\n').slice(0, 3), ['images', 'show', 'active'])
   })
 
-  for (const [shell, args] of [
-    ['zsh', ['-n']],
-    ['fish', ['--no-execute']],
+  const asked = [
+    { line: 'asynq queue pause im', offered: 'images' },
+    { line: 'asynq queue ls --columns queue,si', offered: 'queue,size' },
+    { line: 'asynq queue ls --filter siz', offered: 'size=' },
+    { line: `asynq reshard apply ./pla`, offered: './plan.json' },
+  ] as const
+
+  for (const [shell, drive] of [
+    [
+      'zsh',
+      // What its completion system does with the words of the line, at the first Tab.
+      (_: string, line: string) =>
+        `compadd() { while [[ "$1" != -- ]]; do shift; done; print -l -- "\${@:2}" }
+         _files() { print -l -- "\${words[CURRENT]}"* }
+         words=(${line}) CURRENT=$#words fpath=(. $fpath)
+         autoload -Uz _asynq; _asynq`,
+    ],
+    ['fish', (script: string, line: string) => `${script}\ncomplete -C '${line}'`],
   ] as const) {
-    it(`prints a script that ${shell} takes, where there is one, and that asks for the whole line`, async () => {
-      const { code, stdout } = await runCli(['completion', shell])
+    it(`works in ${shell} where there is one, and else is at least well-formed`, async () => {
+      const { code, stdout: script } = await runCli(['completion', shell])
       assert.equal(code, 0)
-      assert.match(stdout, /__complete -- /)
-      const file = join(dir, `asynq.${shell}`)
-      writeFileSync(file, stdout)
-      const { error, status, stderr } = spawnSync(shell, [...args, file], { encoding: 'utf8' })
-      // Without the shell its script is held to the quoting and brackets that all of them share.
-      if (error) assert.deepEqual(unbalanced(stdout), [])
-      else assert.equal(status, 0, stderr)
+      assert.match(script, /__complete -- /)
+      writeFileSync(join(dir, 'plan.json'), '')
+      writeFileSync(join(dir, '_asynq'), script)
+      for (const { line, offered } of asked) {
+        const { error, stdout, stderr } = spawnSync(shell, ['-c', drive(script, line)], {
+          encoding: 'utf8',
+          cwd: dir,
+          env: { PATH: `${dir}:${process.env['PATH']}`, HOME: dir, ASYNQ_CLUSTER_ADDRS: cluster().addrs },
+        })
+        // Without the shell its script is held to the quoting and brackets that all of them share.
+        if (error) assert.deepEqual(unbalanced(script), [])
+        else assert.deepEqual([line, stdout.trim(), stderr], [line, offered, ''])
+      }
     })
   }
 })

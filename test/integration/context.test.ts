@@ -164,6 +164,55 @@ describe('asynq context', () => {
     await succeed('context', 'add', 'other', '--cluster_addrs', addrs, '--cluster_id', 'ffffffff00')
     await fail(5, /pinned to another cluster/, 'task', 'enqueue', 't', '--context', 'other')
     assert.equal(await succeed('queue', 'ls', '--context', 'pinned', '-o', 'name'), '')
+    for (const command of [['health'], ['cluster', 'check'], ['metrics', 'print']])
+      assert.match((await run([...command, '--context', 'other'])).stderr, /pinned to another cluster/)
+  })
+
+  it('names the rules of health, beside the config file, unless a flag does', async () => {
+    const { addrs } = cluster()
+    const rules = (name: string, queue: string) =>
+      writeFileSync(join(dir, name), `version: 1\nexpectQueues: [${queue}]\n`)
+    rules('top.yaml', 'of-the-top')
+    rules('prod.yaml', 'of-the-context')
+    rules('flag.yaml', 'of-the-flag')
+    writeFileSync(
+      config,
+      `health: {rules: top.yaml}\ncontexts:\n  prod: {cluster_addrs: "${addrs}", health: {rules: prod.yaml}}\n  dev: {cluster_addrs: "${addrs}"}\n`,
+    )
+    const judged = async (...args: string[]) => (await run(['health', 'queue-names', ...args])).stdout
+    assert.match(await judged('--context', 'prod'), /of-the-context/)
+    assert.match(await judged('--context', 'dev'), /of-the-top/)
+    assert.match(await judged('--context', 'dev', '--rules', join(dir, 'flag.yaml')), /of-the-flag/)
+    rmSync(join(dir, 'prod.yaml'))
+    assert.match((await run(['health', '--context', 'prod'])).stderr, /rules file .*prod\.yaml: not found/)
+  })
+
+  it('says what is masked: its paths, those of the file, the environment and the flags all hold', async () => {
+    const { addrs } = cluster()
+    const task = ['task', 'enqueue', 'pay', '-q', 'masked', '--id', 'm', '--header', 'auth=h-secret']
+    const payload = { card: 'c-secret', pin: 'p-secret', cvc: 'v-secret', user: 'shown' }
+    writeFileSync(
+      config,
+      `redact: payload.card\ncurrent: prod\ncontexts:\n  prod: {cluster_addrs: "${addrs}", redact: [payload.pin]}\n`,
+    )
+    await succeed(...task, '--payload', JSON.stringify(payload))
+    const env = { ASYNQ_REDACT: 'payload.cvc' }
+    for (const args of [
+      ['task', 'ls', '-q', 'masked', '-s', 'pending', '-o', 'json'],
+      ['task', 'ls', '-q', 'masked', '-s', 'pending', '-o', 'wide'],
+      ['task', 'inspect', '-q', 'masked', 'm'],
+      ['task', 'export', '-q', 'masked', '-s', 'pending'],
+    ]) {
+      const { code, stdout, stderr } = await run([...args, '--redact', 'header.auth,payload.none'], env)
+      assert.equal(code, 0, stderr)
+      assert.match(stdout, /shown/)
+      assert.doesNotMatch(stdout, /secret/, args.join(' '))
+      const lifted = await run([...args, '--redact', 'none,payload.cvc'], env)
+      assert.match(lifted.stdout, /c-secret[^]*p-secret/, args.join(' '))
+      assert.doesNotMatch(lifted.stdout, /v-secret/)
+    }
+    assert.match((await run(['task', 'export', '-q', 'masked', '-s', 'pending'])).stderr, /are masked/)
+    assert.match(await succeed('context', 'show', 'prod'), /^redact +payload\.pin$/m)
   })
 
   it('says what its user may do, and which line gives the right that is missing', async () => {
@@ -179,6 +228,8 @@ describe('asynq context', () => {
         '~asynq:*',
         '+@read',
         '+@connection',
+        '+eval_ro',
+        '+evalsha_ro',
         '+info',
         '+cluster',
         '+acl|whoami',

@@ -52,6 +52,11 @@ describe('asynq cron', () => {
       stdout,
       /\none +0 \* \* \* \* +report +\{"a":1\} +Queue\("low"\), MaxRetry\(3\), Timeout\(1m30s\) +20\S+Z +2023-11-14T22:13:20.000Z *\ntwo .* - *\n$/,
     )
+    for (const format of ['table', 'json', 'wide']) {
+      const masked = (await run(0, 'cron', 'ls', '-o', format, '--redact', 'payload.a')).stdout
+      assert.match(masked, /\*\*\*/)
+      assert.doesNotMatch(masked, /"a": ?1/)
+    }
     const document: { entries: { id: string; next: string; prev: string | null; scheduler: string }[] } =
       await json('cron', 'ls')
     assertSchema(document, 'cron-list/v1')

@@ -99,6 +99,15 @@ describe('asynq dash', function () {
     await second.see(/>webhooks[^]*enter tasks/)
   })
 
+  it('masks what is not to be shown', async () => {
+    const { see, press } = await open(['--redact', 'payload.user'])
+    await see(/webhooks +0 +30/)
+    await press('j', 'Enter')
+    await see(/w-0 +webhooks:sync +\{"user":"\*\*\*"\}/)
+    await press('Enter')
+    await see(/State +pending[^]*"user": "\*\*\*"/)
+  })
+
   it('gives the terminal back on a signal and says when the servers do not answer', async () => {
     const { see, pid } = await open()
     await see(/webhooks +0 +30/)

@@ -8,6 +8,7 @@ import { refused, succeeded } from '../support/cli-checks.js'
 import { runCli, type CliOptions } from '../support/run-cli.js'
 import { failTask, seedTasks } from '../support/seed-tasks.js'
 import { useServer, useSharedCluster } from '../support/servers.js'
+import { openTerminal } from '../support/terminal.js'
 
 /**
  * The rows of docs/migrating-from-go.md: the name of each test is the name of its row. The texts are what Go's CLI of
@@ -293,6 +294,33 @@ processed  failed  error rate
       'images\nweb\n',
     )
     rmSync(dir, { recursive: true })
+  })
+
+  it('dash', async () => {
+    const { see, press, close } = await openTerminal(['dash', '--refresh=1s', '-u', server().address])
+    try {
+      await see(/images +2 +0 +2/)
+      // What Go's dashboard takes, to a task and back.
+      for (const key of ['j', 'k', 'Down', 'Up']) await press(key)
+      await press('Enter')
+      await see(/\[pending 2\][^]* a +image:resize/)
+      await press('l')
+      await see(/\[grouped 0\]/)
+      await press('h')
+      await see(/\[pending 2\][^]* a +image:resize/)
+      await press('n', 'p')
+      await see(/page 1 of 1[^]* a +image:resize/)
+      await press('Enter')
+      await see(/State +pending/)
+      await press('Escape')
+      await see(/\[pending 2\]/)
+      await press('q', '?')
+      await see(/Ctrl-L/)
+      await press('C-c')
+      await see(/ended with 0/)
+    } finally {
+      await close()
+    }
   })
 
   it('--version, -v, version', async () => {

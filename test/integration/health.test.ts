@@ -8,11 +8,13 @@ import { fileURLToPath } from 'node:url'
 import { SchedulerRegistry } from '../../src/broker/scheduler-registry.js'
 import { systemClock } from '../../src/clock.js'
 import { STAGE_NAMES } from '../../src/health/stages.js'
+import { openRedis } from '../../src/redis/connect.js'
 import type { Arg, Reply } from '../../src/redis/types.js'
 import * as keys from '../../src/wire/keys.js'
 import type { SchedulerEntry } from '../../src/wire/messages.js'
 import { queueSlot } from '../../src/wire/slot.js'
 import { parseExposition } from '../support/prometheus.js'
+import { startProxy, type FaultProxy } from '../support/proxy.js'
 import { runCli, type CliResult } from '../support/run-cli.js'
 import { assertSchema } from '../support/schema.js'
 import { useOwnCluster, useServer, useSharedCluster } from '../support/servers.js'
@@ -701,6 +703,190 @@ describe('health: formats, rules and usage', () => {
   })
 })
 
+describe('health within a bound', () => {
+  const cluster = useSharedCluster()
+  const server = useServer()
+  let proxy: FaultProxy
+  afterEach(() => proxy.close())
+
+  /** A look with a bound, which must hold: in ms. */
+  async function within(ms: number, ...args: string[]): Promise<HealthDocument> {
+    const started = performance.now()
+    const result = await runCli(['health', '--max-time', `${ms}ms`, '--json', ...args])
+    assert.ok(performance.now() - started < ms + 4000, 'the time-out of the connection must not count')
+    return documentOf(result)
+  }
+  const stageOf = (document: HealthDocument, name: string) =>
+    document.stages.find(({ stage }) => stage === name)!
+
+  it('judges what the other nodes say when one is silent', async () => {
+    const silent = cluster().servers[1]!
+    const heard = cluster().servers[0]!
+    proxy = await startProxy(silent.port)
+    proxy.mode = 'hold'
+    const names = Array.from({ length: 9 }, (_, at) => `bound${at}`)
+    await cluster().redis.send({ key: keys.QUEUES_KEY, args: ['SADD', keys.QUEUES_KEY, ...names] })
+    const document = await within(
+      ...([1500, '--cluster_addrs', heard.address] as const),
+      ...['--timeout', '20s', '--nat-map', `${silent.address}=127.0.0.1:${proxy.port}`],
+    )
+    assert.equal(document.exit, 2)
+    const connect = stageOf(document, 'connect')
+    assert.deepEqual([connect.status, connect.subject], ['critical', `127.0.0.1:${proxy.port}`])
+    for (const stage of ['cluster-state', 'coverage', 'open-slots', 'memory', 'epochs'])
+      assert.equal(stageOf(document, stage).status, 'ok', stage)
+    const paused = stageOf(document, 'paused')
+    assert.equal(paused.status, 'unknown')
+    assert.match(paused.summary, /^[1-8] of 9 queues could not be read: /)
+  })
+
+  it('keeps what was judged when the rest comes too late', async () => {
+    proxy = await startProxy(server().port)
+    proxy.holdAt = 'SMEMBERS'
+    const target = ['-u', `127.0.0.1:${proxy.port}`, '--timeout', '20s']
+    const document = await within(800, ...target)
+    assert.equal(document.exit, 2)
+    for (const stage of ['connect', 'memory', 'eviction', 'clock'])
+      assert.equal(stageOf(document, stage).status, 'ok', stage)
+    const latency = stageOf(document, 'queue-latency')
+    assert.equal(latency.status, 'critical')
+    assert.equal(latency.summary, 'the list of queues not judged within 800ms')
+    proxy.mode = 'pass'
+    const table = await runCli(['health', '--max-time', '800ms', ...target])
+    assert.match(table.stdout, /^CRITICAL +\d+ stages +not judged within 800ms \(queue-latency, .*\)$/m)
+    assert.equal(table.stdout.match(/not judged/g)!.length, 1)
+  })
+
+  it('names what it could not connect to in time', async () => {
+    proxy = await startProxy(server().port)
+    proxy.mode = 'hold'
+    const document = await within(300, '-u', `127.0.0.1:${proxy.port}`, '--timeout', '20s')
+    assert.equal(
+      stageOf(document, 'connect').summary,
+      `127.0.0.1:${proxy.port} (master): no answer within 300ms`,
+    )
+  })
+})
+
+describe('health of a snapshot', () => {
+  const cluster = useSharedCluster()
+  let dir: string
+  before(() => (dir = mkdtempSync(join(tmpdir(), 'asynq-health-'))))
+  after(() => rmSync(dir, { recursive: true, force: true }))
+
+  interface Stored {
+    readonly nodes: { id: string; address: string; role: string; answered: boolean; maxMemoryBytes: number }[]
+    openSlots: object[]
+    readonly queues: { queue: string; archived: number }[]
+  }
+
+  /** Takes a snapshot, has it changed, and judges it with no server at hand. */
+  async function judge(change: (snapshot: Stored) => void, ...args: string[]): Promise<HealthDocument> {
+    const file = join(dir, 'snapshot.json')
+    const taken = await runCli(['cluster', 'snapshot', '--out', file, '--cluster_addrs', cluster().addrs])
+    assert.equal(taken.code, 0, taken.stderr)
+    const snapshot = JSON.parse(readFileSync(file, 'utf8')) as Stored
+    change(snapshot)
+    writeFileSync(file, JSON.stringify(snapshot))
+    return documentOf(await runCli(['health', '--snapshot', file, '--json', ...args]))
+  }
+  const statuses = ({ stages }: HealthDocument) =>
+    Object.fromEntries(stages.map(({ stage, status }) => [stage, status]))
+
+  beforeEach(async () => {
+    const { redis } = cluster()
+    await redis.send({ key: keys.QUEUES_KEY, args: ['SADD', keys.QUEUES_KEY, 'images', 'quiet'] })
+    await redis.send({ key: keys.pausedKey('quiet'), args: ['SET', keys.pausedKey('quiet'), 1] })
+  })
+
+  it('judges what it holds, and says of the rest that it does not', async () => {
+    const document = await judge(() => undefined, '--expect-queues', 'images,gone')
+    assert.equal(document.exit, 2)
+    const found = statuses(document)
+    for (const stage of ['connect', 'coverage', 'masters', 'replicas', 'replica-lag', 'open-slots', 'epochs'])
+      assert.equal(found[stage], 'ok', stage)
+    assert.deepEqual([found['paused'], found['queue-names']], ['warning', 'critical'])
+    const off = document.stages.filter(({ summary }) => summary === 'a snapshot does not tell')
+    assert.deepEqual(
+      off.map(({ stage }) => stage),
+      [
+        ...['cluster-state', 'agreement', 'eviction', 'clock', 'queue-latency', 'error-rate', 'stuck-active'],
+        ...['orphans', 'consumers', 'schedulers', 'cron-duplicates'],
+      ],
+    )
+    const retry = await judge(() => undefined, 'queue-retry', '--crit', '0', '--queue', 'images')
+    assert.equal(retry.exit, 0)
+  })
+
+  it('shows the faults of then', async () => {
+    const document = await judge((snapshot) => {
+      const [master, other] = snapshot.nodes.filter(({ role }) => role === 'master')
+      const replica = snapshot.nodes.find(({ role }) => role === 'replica')!
+      replica.answered = false
+      other!.maxMemoryBytes = 1
+      snapshot.openSlots = [{ slot: 9, node: master!.id, state: 'migrating', peer: other!.id }]
+      snapshot.queues.find(({ queue }) => queue === 'images')!.archived = 9500
+    })
+    const found = statuses(document)
+    assert.deepEqual(
+      ['connect', 'replicas', 'open-slots', 'memory', 'queue-archived'].map((stage) => found[stage]),
+      ['critical', 'warning', 'warning', 'critical', 'warning'],
+    )
+  })
+
+  it('refuses what takes a server', async () => {
+    const file = join(dir, 'none.json')
+    for (const [pattern, ...args] of [
+      [/no file/],
+      [/--wait needs a server/, '--wait', '1s'],
+      [/--exact needs a server/, '--exact'],
+    ] as const) {
+      const result = await runCli(['health', '--snapshot', file, ...args])
+      assert.equal(result.code, 3)
+      assert.match(result.stderr, pattern)
+    }
+    const nothing = await judge(() => undefined, 'consumers')
+    assert.deepEqual([nothing.exit, nothing.status], [3, 'unknown'])
+  })
+})
+
+describe('health of replicas outside a cluster', () => {
+  const master = useServer({ args: ['--repl-ping-replica-period', '1'] })
+  const replica = useServer()
+  const health = (...args: string[]) => runCli(['health', '-u', master().address, '--json', ...args])
+
+  it('counts them, and tells how far they are behind', async () => {
+    const none = documentOf(await health('replicas'))
+    assert.equal(none.exit, 1)
+    assert.match(none.stages.find(({ stage }) => stage === 'replicas')!.summary, /: 0 online \(warn 1:\)/)
+    const redis = await openRedis({ target: { kind: 'single', host: '127.0.0.1', port: replica().port } })
+    try {
+      await redis.sendTo(replica().address, ['REPLICAOF', '127.0.0.1', master().port])
+    } finally {
+      await redis.close()
+    }
+    await waitFor(async () => (await health('replicas')).code === 0, { what: 'the replica to be in sync' })
+    const document = documentOf(await health('replicas', 'replica-lag'))
+    const lag = document.stages.find(({ stage }) => stage === 'replica-lag')!
+    assert.match(lag.summary, /^1 replica, at most \d+B behind$/)
+    replica().process.kill('SIGSTOP')
+    try {
+      const push = ['health', '--only', 'replica-lag', '--crit', '1KiB', '-u', master().address, '--json']
+      const filler = await openRedis({ target: { kind: 'single', host: '127.0.0.1', port: master().port } })
+      try {
+        await filler.send({ key: 'filler', args: ['SET', 'filler', 'x'.repeat(100_000)] })
+      } finally {
+        await filler.close()
+      }
+      const behind = documentOf(await runCli(push))
+      assert.equal(behind.exit, 2)
+      assert.equal(behind.stages.find(({ status }) => status === 'critical')!.subject, replica().address)
+    } finally {
+      replica().process.kill('SIGCONT')
+    }
+  })
+})
+
 describe('health of a single server', () => {
   const server = useServer()
 
@@ -709,7 +895,9 @@ describe('health of a single server', () => {
     const document = documentOf(result)
     assert.equal(document.exit, 0, result.stdout)
     const off = document.stages.filter(({ summary }) => summary === 'not a cluster').map(({ stage }) => stage)
-    assert.ok(off.includes('coverage') && off.includes('replicas'))
+    assert.ok(off.includes('coverage') && off.includes('agreement'))
+    const { status, summary } = document.stages.find(({ stage }) => stage === 'replicas')!
+    assert.deepEqual([status, summary], ['off', 'a single server'])
     const alone = await runCli(['health', 'coverage', '-u', server().address])
     assert.equal(alone.code, 3, 'nothing judged is no good news')
     assert.match(alone.stdout, /coverage +not a cluster/)

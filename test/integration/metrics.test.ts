@@ -13,9 +13,14 @@ import { Scraper } from '../../src/metrics/scraper.js'
 import { openRedis } from '../../src/redis/connect.js'
 import type { Arg, Command, Redis } from '../../src/redis/types.js'
 import { WrappedRedis } from '../../src/redis/wrapped-redis.js'
+import { LOCK_KEY } from '../../src/reshard/cluster-lock.js'
+import { JournalStore, type JournalLine } from '../../src/reshard/journal.js'
+import type { Phase } from '../../src/reshard/phases.js'
+import { ReshardProgress } from '../../src/reshard/progress.js'
 import * as keys from '../../src/wire/keys.js'
 import { keySlot, queueSlot } from '../../src/wire/slot.js'
 import { parseExposition } from '../support/prometheus.js'
+import { otherMaster, planMoves, useStateDir } from '../support/reshard.js'
 import { runCli } from '../support/run-cli.js'
 import { freePort, useServer, useSharedCluster } from '../support/servers.js'
 import { useCertificates } from '../support/tls.js'
@@ -97,6 +102,7 @@ const GO_FAMILIES: Readonly<Record<string, readonly [type: string, ...labels: st
 
 describe('metrics', () => {
   const cluster = useSharedCluster()
+  const stateDir = useStateDir()
   const send = (key: string, ...args: Arg[]) => cluster().redis.send({ key, args })
   const register = (...names: string[]) => send(keys.QUEUES_KEY, 'SADD', keys.QUEUES_KEY, ...names)
 
@@ -217,6 +223,43 @@ describe('metrics', () => {
     assert.deepEqual(many, few)
     assert.equal(many.size, 6)
     for (const [address, trips] of many) assert.ok(trips <= 12, `${address}: ${trips}`)
+  })
+
+  it('tells how far the reshard has come that is under way, where its journal is', async () => {
+    await register('images', 'mail')
+    const to = await otherMaster(cluster().redis, 'images')
+    const plan = await planMoves(cluster().redis, [{ queue: 'images', to }])
+    const [move] = plan.moves
+    const journal = new JournalStore(stateDir()).create(plan)
+    const line = (phase: Phase, keysMoved: number): JournalLine => ({
+      ...{ at: new Date().toISOString(), seq: move!.seq, slot: move!.slot, phase, keysMoved },
+      ...{ bytes: 0, by: 'test', ...(phase === 'importing' && { keysBefore: 8 }) },
+    })
+    await send(LOCK_KEY, 'SET', LOCK_KEY, JSON.stringify({ plan: plan.id }), 'EX', 30)
+    const scraper = new Scraper({
+      connect: () => openRedis(cluster().options),
+      mode: 'cluster',
+      rules: NO_RULES,
+      queues: [],
+      reshardProgress: (id) => progress.ratio(id),
+    })
+    const progress = new ReshardProgress(new JournalStore(stateDir()))
+    try {
+      assert.deepEqual((await scraper.scrape()).reshard, { plan: plan.id, ratio: 0 })
+      for (const phase of ['importing', 'migrating'] as const) journal.append(line(phase, 0))
+      journal.append(line('copy', 2))
+      assert.deepEqual((await scraper.scrape()).reshard, { plan: plan.id, ratio: 0.25 })
+    } finally {
+      await scraper.close()
+      journal.close()
+    }
+    const print = (...args: string[]) =>
+      runCli(['metrics', 'print', '--cluster_addrs', cluster().addrs, ...args])
+    const { value } = parseExposition((await print('--journal', stateDir())).stdout, 'prometheus')
+    assert.equal(value('asynq_reshard_progress_ratio', { plan: plan.id }), 0.25)
+    assert.doesNotMatch((await print()).stdout, /asynq_reshard/)
+    await send(LOCK_KEY, 'DEL', LOCK_KEY)
+    assert.doesNotMatch((await print('--journal', stateDir())).stdout, /asynq_reshard/)
   })
 
   it('prints once, or writes a file for node_exporter as a whole', async () => {

@@ -151,7 +151,8 @@ describe('predicting redis-cli --cluster', function () {
     let compared = 0
     let short = 0
     for (let layout = 0; layout < LAYOUTS; layout++) {
-      await setLayout(randomLayout(layout))
+      const owners = randomLayout(layout)
+      await setLayout(owners)
       for (let round = 0; round < RESHARDS_PER_LAYOUT; round++) {
         const entry = cluster().servers[round % MASTERS]!.address
         const nodes = await loaded(entry)
@@ -160,13 +161,19 @@ describe('predicting redis-cli --cluster', function () {
         const from = random() < 0.5 ? 'all' : others.slice(0, 1 + int(others.length))
         const slots = pick([1, 2, 7, 8, 11, 100, 1 + int(500), 1 + int(4000), 1 + int(16384)])
         const predicted = predictReshard(nodes, { from, to, slots })
-        const real = await redisCliPlan(entry, from === 'all' ? 'all' : from.join(','), to, slots)
+        const ask = () => redisCliPlan(entry, from === 'all' ? 'all' : from.join(','), to, slots)
+        let real = await ask()
+        // A late packet of gossip may undo a layout that all nodes had agreed on: then redis-cli plans nothing.
+        if (real.length === 0 && !(await agree(owners))) {
+          await setLayout(owners)
+          real = await ask()
+        }
         const label = `seed ${seed}: entry ${entry} from ${String(from)} to ${to} slots ${slots}\n${layoutText(nodes)}`
         assert.equal(predicted.refused, null, label)
         assert.deepEqual(
           predicted.moves.map(({ slot, from }) => `${slot} ${from}`),
           real,
-          label,
+          real.length === 0 ? `${label}\n${lastRefusal}` : label,
         )
         compared++
         if (predicted.shortfall > 0) short++
@@ -413,12 +420,17 @@ describe('asynq reshard predict, further', () => {
 })
 
 /** `slot source` lines of the plan that redis-cli prints; answers "no" to it. */
+/** What redis-cli said when it last planned nothing. */
+let lastRefusal = ''
+
 async function redisCliPlan(entry: string, from: string, to: string, slots: number): Promise<string[]> {
   const { stdout } = await redisCli(
     ['reshard', entry, '--cluster-from', from, '--cluster-to', to, '--cluster-slots', String(slots)],
     'no\n',
   )
-  return [...stdout.matchAll(/Moving slot (\d+) from (\S+)/g)].map(([, slot, source]) => `${slot} ${source}`)
+  const moves = [...stdout.matchAll(/Moving slot (\d+) from (\S+)/g)]
+  if (moves.length === 0) lastRefusal = stdout
+  return moves.map(([, slot, source]) => `${slot} ${source}`)
 }
 
 function ownersIn(view: LoadedNodes): (string | null)[] {

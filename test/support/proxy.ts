@@ -11,6 +11,8 @@ export type ProxyMode = 'pass' | 'hold' | 'deaf' | 'reset'
 export interface FaultProxy {
   readonly port: number
   mode: ProxyMode
+  /** Go over to `hold` at the first request that has this text in it. */
+  holdAt: string | null
   close(): Promise<void>
 }
 
@@ -20,19 +22,24 @@ export async function startProxy(targetPort: number): Promise<FaultProxy> {
   const server = createServer((client) => {
     if (mode === 'reset') return void client.resetAndDestroy()
     const upstream = connect(targetPort, '127.0.0.1')
-    for (const [from, to, passesIn] of [
-      [client, upstream, ['pass', 'deaf']],
-      [upstream, client, ['pass']],
+    client.on('data', (data: Buffer) => {
+      if (proxy.holdAt !== null && data.includes(proxy.holdAt)) mode = 'hold'
+      if (mode === 'pass' || mode === 'deaf') upstream.write(data)
+    })
+    upstream.on('data', (data: Buffer) => mode === 'pass' && client.write(data))
+    for (const [from, to] of [
+      [client, upstream],
+      [upstream, client],
     ] as const) {
       sockets.add(from)
-      from.on('data', (data: Buffer) => (passesIn as readonly ProxyMode[]).includes(mode) && to.write(data))
       from.on('error', () => undefined)
       from.on('close', () => (sockets.delete(from), to.destroy()))
     }
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  return {
+  const proxy: FaultProxy = {
     port: (server.address() as AddressInfo).port,
+    holdAt: null,
     get mode() {
       return mode
     },
@@ -46,4 +53,5 @@ export async function startProxy(targetPort: number): Promise<FaultProxy> {
         server.close(() => resolve())
       }),
   }
+  return proxy
 }

@@ -40,6 +40,19 @@ describe('docs/cluster.md', () => {
   })
 })
 
+describe('docs/migrating-from-go.md', () => {
+  it('has a test of the same name for every row', () => {
+    const text = readFileSync(join(ROOT, 'docs/migrating-from-go.md'), 'utf8')
+    const rows = [...text.matchAll(/^\| `([^`]+)`/gm)].map(([, row]) => row!)
+    const titles = titlesIn('test/integration')
+    assert.ok(rows.length >= 20, String(rows.length))
+    assert.deepEqual(
+      rows.filter((row) => !titles.has(row)),
+      [],
+    )
+  })
+})
+
 describe('docs/json.md', () => {
   it('names every document, and none that there is not', () => {
     const text = readFileSync(join(ROOT, 'docs/json.md'), 'utf8')

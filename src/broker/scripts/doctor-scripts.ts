@@ -1,8 +1,7 @@
-import { ProtocolError } from '../../errors.js'
 import type { Arg, Reply } from '../../redis/types.js'
 import * as keys from '../../wire/keys.js'
 import type { TaskState } from '../../wire/state.js'
-import { describe, outcomes, type Script } from './script.js'
+import { list, outcomes, type Script } from './script.js'
 
 /** Ids are bytes here: whatever stands in a container must be found again as it is. */
 
@@ -223,11 +222,6 @@ export const repairGroupScript: Script<ExaminedGroup & { readonly wish: GroupRep
   name: 'examine-group',
   encode: ({ wish, ...group }) => examineGroup(group, wish),
   decode: outcomes('examine-group', { 1: 'done', 0: 'changed' }),
-}
-
-function list(script: string, reply: Reply | undefined): readonly Reply[] {
-  if (!Array.isArray(reply)) throw new ProtocolError(`${script}.lua answered ${describe(reply ?? null)}`)
-  return reply as readonly Reply[]
 }
 
 const bytes = (reply: Reply | undefined): Buffer | null => (Buffer.isBuffer(reply) ? reply : null)

@@ -39,8 +39,15 @@ export function scriptCommand<Input>(script: Script<Input, unknown>, input: Inpu
   return { key: keys[0]!, args: ['EVALSHA', sha, ...rest], onNoScript: ['EVAL', source, ...rest] }
 }
 
-/** The same for a call that only reads: the server refuses every write in it. Redis and Valkey 7.0 or newer. */
-export function readingScriptCommand<Input>(script: Script<Input, unknown>, input: Input): Command {
+/**
+ * The same for a call that only reads: the server refuses every write in it, and users without the right to run scripts
+ * at large may run it. Redis and Valkey 7.0 or newer.
+ */
+export function readingScriptCommand<Input>(
+  script: Script<Input, unknown>,
+  input: Input,
+  options: Pick<Command, 'tellTryAgain'> = {},
+): Command {
   const { source, sha } = load(script.name)
   const { keys, args } = script.encode(input)
   const rest = [keys.length, ...keys, ...args]
@@ -49,6 +56,7 @@ export function readingScriptCommand<Input>(script: Script<Input, unknown>, inpu
     args: ['EVALSHA_RO', sha, ...rest],
     onNoScript: ['EVAL_RO', source, ...rest],
     idempotent: true,
+    tellTryAgain: options.tellTryAgain ?? false,
   }
 }
 
@@ -76,6 +84,12 @@ export function outcomes<Name extends string>(script: string, names: Readonly<Re
     if (name === undefined) throw new ProtocolError(`${script}.lua answered ${describe(reply)}`)
     return name
   }
+}
+
+/** Reads a reply, or a part of it, that is a list. */
+export function list(script: string, reply: Reply | undefined): readonly Reply[] {
+  if (!Array.isArray(reply)) throw new ProtocolError(`${script}.lua answered ${describe(reply ?? null)}`)
+  return reply as readonly Reply[]
 }
 
 export function describe(reply: Reply): string {

@@ -18,6 +18,7 @@ Exit code 0: below --warn. 1: at or above it. 2: at or above --crit. 3: it canno
     '<%= config.bin %> cluster balance --metric tasks --warn 1.5 --crit 3',
   ]
   static override impact = 'read' as const
+  static override columns = ['node', 'slots', 'queues', 'load', 'share']
   static override watchable = true
   static override monitoring = true
   static override flags = {

@@ -14,6 +14,17 @@ Exit code 0: no queue is touched. 1: some fail over. 2: some go down. 3: it cann
   ]
   static override strict = false
   static override impact = 'read' as const
+  static override columns = [
+    'queue',
+    'slot',
+    'effect',
+    'replica',
+    'lagBytes',
+    'active',
+    'pending',
+    'shard',
+    'reason',
+  ]
   static override watchable = true
   static override monitoring = true
   static override flags = { ...snapshotFlag }

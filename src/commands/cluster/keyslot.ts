@@ -19,6 +19,7 @@ export default class ClusterKeyslot extends BaseCommand {
   ]
   static override strict = false
   static override impact = 'offline' as const
+  static override columns = ['queue', 'slot', 'key']
   static override flags = {
     key: Flags.boolean({ description: 'the arguments are keys, not names of queues' }),
   }

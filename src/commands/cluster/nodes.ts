@@ -12,6 +12,27 @@ export default class ClusterNodes extends SnapshotCommand {
     '<%= config.bin %> cluster nodes --cluster_addrs 10.0.0.1:7000 --filter role=master',
   ]
   static override impact = 'read' as const
+  static override columns = [
+    'id',
+    'address',
+    'role',
+    'shard',
+    'health',
+    'slots',
+    'queues',
+    'keys',
+    'memory',
+    'opsPerSec',
+    'lagBytes',
+    'link',
+    'masterLink',
+    'epoch',
+    'version',
+    'flags',
+    'host',
+    'masterId',
+    'replicationOffset',
+  ]
   static override watchable = true
   static override flags = { ...snapshotFlag }
 

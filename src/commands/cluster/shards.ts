@@ -11,6 +11,17 @@ export default class ClusterShards extends SnapshotCommand {
     '<%= config.bin %> cluster shards -o wide --sort -bytes',
   ]
   static override impact = 'read' as const
+  static override columns = [
+    'shard',
+    'slots',
+    'slotCount',
+    'master',
+    'replicas',
+    'queues',
+    'tasks',
+    'keys',
+    'bytes',
+  ]
   static override watchable = true
   static override flags = { ...snapshotFlag, ...exactFlag }
 

@@ -17,6 +17,20 @@ export default class ClusterSlots extends SnapshotCommand {
     '<%= config.bin %> cluster slots --node 127.0.0.1:7001 --used',
   ]
   static override impact = 'read' as const
+  static override columns = [
+    'slot',
+    'shard',
+    'master',
+    'state',
+    'keys',
+    'tasks',
+    'bytes',
+    'ops',
+    'cpuUsec',
+    'netIn',
+    'netOut',
+    'queues',
+  ]
   static override watchable = true
   static override flags = {
     slot: Flags.string({ multiple: true, helpValue: 'N|A-B', description: 'only these slots, one row each' }),

@@ -6,6 +6,7 @@ export default class ContextLs extends BaseCommand {
   static override hiddenAliases = ['context:list']
   static override examples = ['<%= config.bin %> context ls', '<%= config.bin %> context ls -o name']
   static override impact = 'local' as const
+  static override columns = ['name', 'current', 'target', 'username', 'readOnly', 'description']
 
   protected async execute(): Promise<void> {
     const config = await this.configFile()

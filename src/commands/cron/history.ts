@@ -21,6 +21,7 @@ export default class CronHistory extends BaseCommand {
   ]
   static override strict = false
   static override impact = 'read' as const
+  static override columns = ['entry', 'taskId', 'enqueuedAt']
   static override watchable = true
   static override flags = {
     page: Flags.integer({ description: 'page, from 1', default: 1, min: 1 }),

@@ -8,11 +8,14 @@ export default class CronLs extends BaseCommand {
   static override hiddenAliases = ['cron:list']
   static override examples = ['<%= config.bin %> cron ls', '<%= config.bin %> cron ls --cluster --json']
   static override impact = 'read' as const
+  static override columns = ['id', 'spec', 'type', 'payload', 'options', 'next', 'prev', 'scheduler']
   static override watchable = true
 
   protected async execute(): Promise<void> {
+    const redact = await this.redactor()
     const entries = await this.withRedis((redis) => new Inspector(redis).schedulerEntries())
     if (entries.length === 0 && !this.json) return this.note('No scheduler entries')
+    const payload = ({ entry }: LiveSchedulerEntry) => redact.payload(entry.taskPayload)
     const next = ({ entry }: LiveSchedulerEntry) => isoOfNs(entry.nextEnqueueTimeNs)
     const previous = ({ entry }: LiveSchedulerEntry) => isoOfNs(entry.prevEnqueueTimeNs)
     await this.printListing<LiveSchedulerEntry>({
@@ -24,8 +27,8 @@ export default class CronLs extends BaseCommand {
         {
           key: 'payload',
           title: 'Payload',
-          value: ({ entry }) => payloadText(entry.taskPayload, false),
-          text: ({ entry }, brief) => payloadText(entry.taskPayload, brief).replaceAll('\n', ' '),
+          value: (row) => payloadText(payload(row), false),
+          text: (row, brief) => payloadText(payload(row), brief).replaceAll('\n', ' '),
         },
         { key: 'options', title: 'Options', value: ({ entry }) => entry.enqueueOptions.join(', ') },
         { key: 'next', title: 'Next', value: next, unit: 'time' },
@@ -38,7 +41,7 @@ export default class CronLs extends BaseCommand {
           id: row.entry.id,
           spec: row.entry.spec,
           type: row.entry.taskType,
-          payload: { ...payloadDocument(row.entry.taskPayload), size: row.entry.taskPayload.length },
+          payload: { ...payloadDocument(payload(row)), size: row.entry.taskPayload.length },
           options: row.entry.enqueueOptions,
           next: next(row),
           prev: previous(row),

@@ -21,6 +21,7 @@ export default class CronNext extends BaseCommand {
   ]
   static override strict = false
   static override impact = 'read' as const
+  static override columns = ['entry', 'spec', 'type', 'time', 'in']
   static override flags = {
     spec: Flags.string({ description: 'a schedule; may be repeated', multiple: true }),
     count: Flags.integer({ description: 'times of each', default: 5, min: 1, max: 1000 }),

@@ -1,5 +1,5 @@
-import { Flags } from '@oclif/core'
 import { BaseCommand } from '../../cli/base-command.js'
+import { queuesFlag } from '../../cli/task-flags.js'
 import { Inspector } from '../../inspector/inspector.js'
 import { listGroups, type GroupRow } from '../../operations/list-groups.js'
 
@@ -13,16 +13,9 @@ export default class GroupLs extends BaseCommand {
     "<%= config.bin %> group ls -q '*' -o wide --sort -size",
   ]
   static override impact = 'read' as const
+  static override columns = ['group', 'size', 'queue', 'oldest']
   static override watchable = true
-  static override flags = {
-    queue: Flags.string({
-      char: 'q',
-      description: 'queue or glob; may be repeated',
-      multiple: true,
-      multipleNonGreedy: true,
-      required: true,
-    }),
-  }
+  static override flags = queuesFlag
 
   protected async execute(): Promise<void> {
     const rows = await this.withRedis((redis) =>

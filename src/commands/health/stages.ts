@@ -9,6 +9,7 @@ export default class HealthStages extends BaseCommand {
     '<%= config.bin %> health stages --filter scope=queue --json',
   ]
   static override impact = 'offline' as const
+  static override columns = ['stage', 'scope', 'unit', 'warn', 'crit', 'clusterOnly', 'measures']
 
   protected async execute(): Promise<void> {
     await this.printListing<StageOf>({

@@ -1,11 +1,10 @@
 import { readFileSync } from 'node:fs'
 import { Flags } from '@oclif/core'
-import { BaseCommand } from '../../cli/base-command.js'
+import { MetricsCommand } from '../../cli/metrics-command.js'
 import { UsageError } from '../../errors.js'
-import { metricsScraper } from '../../cli/metrics-scraper.js'
 import { parseHostPort } from '../../redis/address.js'
 
-export default class MetricsServe extends BaseCommand {
+export default class MetricsServe extends MetricsCommand {
   static override summary = "Serve figures for Prometheus, with the names of asynq's exporter and more."
   static override description =
     'GET /metrics is Prometheus text 0.0.4, or OpenMetrics when asked for; /healthz the last health; / a small page. Every scrape looks at the servers, in a bounded number of round trips per node. SIGTERM and Ctrl-C end it.'
@@ -14,7 +13,6 @@ export default class MetricsServe extends BaseCommand {
     '<%= config.bin %> metrics --cluster',
     '<%= config.bin %> metrics serve --cluster_addrs 10.0.0.1:7000 --listen 0.0.0.0:9876',
   ]
-  static override impact = 'read' as const
   static override flags = {
     listen: Flags.string({
       helpValue: 'HOST:PORT',
@@ -24,18 +22,9 @@ export default class MetricsServe extends BaseCommand {
     path: Flags.string({ helpValue: 'PATH', default: '/metrics', description: 'path of the metrics' }),
     'listen-cert': Flags.string({ helpValue: 'FILE', description: 'PEM certificate: serve HTTPS' }),
     'listen-key': Flags.string({ helpValue: 'FILE', description: 'PEM key of the certificate' }),
-    'include-placement': Flags.boolean({
-      allowNo: true,
-      default: true,
-      description: 'slot, shard and master of each queue, on a cluster',
-    }),
     page: Flags.boolean({ allowNo: true, default: true, description: 'a read-only page at /' }),
-    queue: Flags.string({ char: 'q', multiple: true, helpValue: 'GLOB', description: 'queues to tell of' }),
-    rules: Flags.string({ helpValue: 'FILE', description: 'thresholds of the health stages' }),
+    ...MetricsCommand.metricsFlags,
   }
-
-  /** It runs until it is stopped: each call has its own time-out. */
-  protected override oneShot = false
 
   protected override async execute(): Promise<void> {
     const listen = this.flags['listen'] as string
@@ -44,7 +33,7 @@ export default class MetricsServe extends BaseCommand {
       throw new UsageError(`path: "${path}" cannot be used: write it like /metrics`)
     const tls = this.#tls()
     const address = parseHostPort(listen, 9876)
-    const scraper = await metricsScraper(await this.connectionOptions(), this.flags)
+    const scraper = await this.scraper()
     const { serveMetrics } = await import('../../metrics/serve.js')
     const server = await serveMetrics(scraper, {
       listen: address,

@@ -20,6 +20,7 @@ export default class QueueHistory extends BaseCommand {
   ]
   static override strict = false
   static override impact = 'read' as const
+  static override columns = ['queue', 'date', 'processed', 'failed', 'errorRate']
   static override flags = {
     days: Flags.integer({
       char: 'x',

@@ -2,6 +2,7 @@ import { BaseCommand } from '../../cli/base-command.js'
 import { UsageError } from '../../errors.js'
 import { Inspector, type QueueInfo } from '../../inspector/inspector.js'
 import { placeQueue, selectQueues, type QueuePlacement } from '../../operations/list-queues.js'
+import { assertNoProblems, readKnownInfos, type QueueProblem } from '../../operations/queue-problems.js'
 import type { Column, Listing } from '../../render/listing.js'
 import { block, errorRate, rateText, SEPARATOR, type BlockStyle } from '../../render/text-blocks.js'
 import { formatBytes, formatDuration } from '../../units.js'
@@ -18,39 +19,63 @@ export default class QueueInspect extends BaseCommand {
   static override summary =
     'Show what is in queues: tasks by state, latency, memory, groups, today, placement.'
   static override description =
-    'Queues by name or glob; a named one that does not exist ends with exit code 3. One text for each queue, as in Go; -o wide and every other format make one table of all.'
+    'Queues by name or glob; a named one that does not exist ends with exit code 3, one that cannot be read with 6, after the others. One text for each queue, as in Go; -o wide and every other format make one table of all.'
   static override examples = [
     '<%= config.bin %> queue inspect images',
     "<%= config.bin %> queue inspect '*' --json",
   ]
   static override strict = false
   static override impact = 'read' as const
+  static override columns = [
+    'queue',
+    'size',
+    'groups',
+    'paused',
+    'active',
+    'pending',
+    'aggregating',
+    'scheduled',
+    'retry',
+    'archived',
+    'completed',
+    'latencyMs',
+    'processed',
+    'failed',
+    'bytes',
+    'processedTotal',
+    'failedTotal',
+    'slot',
+    'master',
+    'workers',
+  ]
   static override watchable = true
 
   protected async execute(): Promise<void> {
     if (this.rest.length === 0) throw new UsageError("name at least one queue, or '*' for all")
-    const rows = await this.withRedis(async (redis) => {
+    const { rows, problems } = await this.withRedis(async (redis) => {
       const inspector = new Inspector(redis)
       const queues = selectQueues(await inspector.queues(), this.rest)
       const topology = redis.mode === 'cluster' ? await redis.topology() : null
-      const [infos, servers] = await Promise.all([
-        inspector.queueInfos(queues, { memory: true }),
+      const [known, servers] = await Promise.all([
+        readKnownInfos(inspector, queues, { memory: true }),
         inspector.servers(),
       ])
-      return infos.map((info): Row => ({
+      const rows = known.infos.map((info): Row => ({
         info,
         placement: topology && placeQueue(info.queue, topology),
         servers: servers
           .filter(({ server }) => server.queues.has(info.queue))
           .map(({ server }) => `${server.host}:${server.pid}`),
       }))
+      return { rows, problems: known.problems }
     })
     if (this.plain) {
       const style = { width: this.terminalWidth(), bold: await this.bold() }
       this.print(rows.map((row) => text(row, style)).join(SEPARATOR))
-    } else await this.printListing(listing(rows))
+    } else await this.printListing(listing(rows, problems))
     if (rows.some(({ info }) => info.memoryBytes === null))
       this.note('Warning: the server does not permit MEMORY USAGE: the bytes of queues are not known')
+    assertNoProblems(problems, rows.length + problems.length)
   }
 }
 
@@ -83,7 +108,7 @@ function text({ info, placement, servers }: Row, style: BlockStyle): string {
   return lines.map((line) => `${line}\n`).join('')
 }
 
-function listing(rows: readonly Row[]): Listing<Row> {
+function listing(rows: readonly Row[], problems: readonly QueueProblem[]): Listing<Row> {
   return {
     rows,
     columns: [
@@ -142,6 +167,7 @@ function listing(rows: readonly Row[]): Listing<Row> {
           }),
         }
       }),
+      ...(problems.length > 0 && { problems }),
     }),
   }
 }

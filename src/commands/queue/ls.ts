@@ -12,6 +12,7 @@ import {
   type QueueRates,
   type QueueRow,
 } from '../../operations/list-queues.js'
+import { assertNoProblems } from '../../operations/queue-problems.js'
 import type { Column, Listing } from '../../render/listing.js'
 import { readSnapshot } from '../../operations/read-snapshot.js'
 import type { QueueFacts } from '../../plan/cluster-snapshot.js'
@@ -35,6 +36,36 @@ export default class QueueLs extends BaseCommand {
   ]
   static override strict = false
   static override impact = 'read' as const
+  static override columns = [
+    'queue',
+    'slot',
+    'nodes',
+    'shard',
+    'master',
+    'size',
+    'active',
+    'pending',
+    'aggregating',
+    'scheduled',
+    'retry',
+    'archived',
+    'completed',
+    'groups',
+    'latencyMs',
+    'processed',
+    'failed',
+    'processedTotal',
+    'failedTotal',
+    'paused',
+    'oldestActiveMs',
+    'keys',
+    'bytes',
+    'workers',
+    'opsPerSec',
+    'inRate',
+    'outRate',
+    'etaMs',
+  ]
   static override watchable = true
   static override flags = {
     wide: Flags.boolean({ description: 'read every figure, whatever the format' }),
@@ -67,14 +98,11 @@ export default class QueueLs extends BaseCommand {
     for (const { placement, queue } of listing.queues) {
       if (placement?.note) this.note(`Note: queue "${queue}": ${placement.note}`)
     }
-    const broken = rows.flatMap(({ queue, placement, figures: known }) => {
-      const problem = placement?.problem ?? (figures && !known ? 'its node gave no figures' : null)
-      return problem === null ? [] : [`"${queue}": ${problem}`]
+    const problems = rows.flatMap((row) => {
+      const problem = problemOf(row)
+      return problem === null ? [] : [{ queue: row.queue, problem }]
     })
-    if (broken.length > 0) {
-      const counts = `${broken.length} of ${rows.length} queues have a problem`
-      throw new AsynqError('PARTIAL', `${counts}: ${broken.join('; ')}`)
-    }
+    assertNoProblems(problems, rows.length)
   }
 
   async #read(
@@ -268,20 +296,7 @@ function toListing(
     bare: topology === null && !rates,
     document: (selected) => ({
       schema: 'asynq/queue-list/v1',
-      queues: selected.map(({ queue, placement, figures, extras, rates: flow }) => ({
-        queue,
-        ...(placement && {
-          slot: placement.slot,
-          shard: placement.shard,
-          master: placement.master,
-          replicas: placement.replicas,
-          ...(placement.problem !== null && { problem: placement.problem }),
-          ...(placement.note !== null && { note: placement.note }),
-        }),
-        ...(figures && figuresDocument(figures)),
-        ...(figures && extras),
-        ...flow,
-      })),
+      queues: selected.map(rowDocument),
       ...(topology && {
         topology: {
           source: topology.source,
@@ -292,6 +307,27 @@ function toListing(
       }),
       ...(warnings.length > 0 && { warnings }),
     }),
+  }
+}
+
+const problemOf = ({ placement, unread }: Row): string | null => placement?.problem ?? unread
+
+function rowDocument(row: Row) {
+  const { queue, placement, figures, extras, rates } = row
+  const problem = problemOf(row)
+  return {
+    queue,
+    ...(placement && {
+      slot: placement.slot,
+      shard: placement.shard,
+      master: placement.master,
+      replicas: placement.replicas,
+    }),
+    ...(problem !== null && { problem }),
+    ...(placement && placement.note !== null && { note: placement.note }),
+    ...(figures && figuresDocument(figures)),
+    ...(figures && extras),
+    ...rates,
   }
 }
 

@@ -39,7 +39,7 @@ export default class QueueRm extends BaseCommand {
       const full = infos.filter(({ size }) => size > 0)
       for (const info of full) this.note(`${info.queue}: ${held(info)}`)
       const items = queues.map((queue) => ({ queue }))
-      if (this.dryRun) return wouldRemove(items, infos, force)
+      if (this.dryRun) return wouldRemove(items, infos, registered, force)
       await this.#confirm(force ? full : [], many ? queues : [])
       return this.#remove(inspector, items, infos, force)
     })
@@ -99,11 +99,15 @@ const held = ({ counts }: QueueInfo) =>
 function wouldRemove(
   items: readonly { readonly queue: string }[],
   infos: readonly QueueInfo[],
+  registered: readonly string[],
   force: boolean,
 ): readonly ItemResult[] {
   return items.map((item) => {
     const info = infos.find(({ queue }) => queue === item.queue)
-    return { item, error: info ? removalProblem(info, force) : new QueueNotFoundError([item.queue]) }
+    return {
+      item,
+      error: info ? removalProblem(info, force) : new QueueNotFoundError([item.queue], registered),
+    }
   })
 }
 

@@ -5,6 +5,7 @@ export default class ReshardHistory extends ReshardCommand {
   static override summary = 'The plans that were carried out from here.'
   static override examples = ['<%= config.bin %> reshard history']
   static override impact = 'local' as const
+  static override columns = ['id', 'state', 'done', 'moves', 'keysMoved', 'bytes', 'lastAt', 'by', 'undoOf']
   static override flags = { ...journalFlag }
 
   protected async execute(): Promise<void> {

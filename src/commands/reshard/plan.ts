@@ -32,6 +32,18 @@ With --out the plan is written to a file for reshard show, apply, verify and und
     '<%= config.bin %> reshard plan --drain 127.0.0.1:7001 --max-bytes 2GiB --exit-code',
   ]
   static override impact = 'read' as const
+  static override columns = [
+    'seq',
+    'first',
+    'last',
+    'from',
+    'to',
+    'keys',
+    'bytes',
+    'estimateMs',
+    'why',
+    'queues',
+  ]
   static override flags = {
     queue: Flags.string({
       char: 'q',

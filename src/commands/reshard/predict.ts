@@ -32,6 +32,7 @@ Where redis-cli would refuse, that is said, and nothing is predicted to move.`
   ]
   static override strict = false
   static override impact = 'read' as const
+  static override columns = ['slots', 'from', 'to', 'keys', 'bytes', 'active', 'queues']
   static override flags = {
     from: Flags.string({ helpValue: 'all|NODE,...', description: 'masters that give slots' }),
     to: Flags.string({ helpValue: 'NODE', description: 'master that takes them' }),

@@ -16,6 +16,17 @@ export default class ReshardVerify extends ReshardCommand {
     '<%= config.bin %> reshard verify plan.json --quick --json',
   ]
   static override impact = 'read' as const
+  static override columns = [
+    'slot',
+    'expected',
+    'ok',
+    'keysBefore',
+    'keysAfter',
+    'keysNow',
+    'strayKeys',
+    'findings',
+    'otherwise',
+  ]
   static override args = {
     plan: Args.string({ required: true, description: 'plan file, or id of a plan applied from here' }),
   }

@@ -6,6 +6,7 @@ export default class SchemaLs extends BaseCommand {
   static override hiddenAliases = ['schema:list']
   static override examples = ['<%= config.bin %> schema ls', '<%= config.bin %> schema ls -o name']
   static override impact = 'offline' as const
+  static override columns = ['name', 'command', 'description']
 
   protected async execute(): Promise<void> {
     const rows = schemaNames().map((name) => {

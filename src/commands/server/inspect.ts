@@ -14,6 +14,7 @@ export default class ServerInspect extends BaseCommand {
   ]
   static override strict = false
   static override impact = 'read' as const
+  static override columns = ['task', 'type', 'queue', 'runningMs', 'deadline', 'leaseExpiresAt', 'server']
   static override watchable = true
 
   protected async execute(): Promise<void> {

@@ -11,6 +11,17 @@ export default class ServerLs extends BaseCommand {
   static override hiddenAliases = ['server:list']
   static override examples = ['<%= config.bin %> server ls --cluster', '<%= config.bin %> server ls --json']
   static override impact = 'read' as const
+  static override columns = [
+    'host',
+    'pid',
+    'state',
+    'activeWorkers',
+    'queues',
+    'startedAt',
+    'lastSeenMs',
+    'strictPriority',
+    'id',
+  ]
   static override watchable = true
 
   protected async execute(): Promise<void> {

@@ -1,5 +1,6 @@
 import { Flags } from '@oclif/core'
 import { BaseCommand } from '../../cli/base-command.js'
+import { queuesFlag, statesFlag, whereFlag } from '../../cli/task-flags.js'
 import { Inspector } from '../../inspector/inspector.js'
 import { groupErrors, GROUPINGS, type ErrorGroup, type Grouping } from '../../operations/group-errors.js'
 import { parseStates, taskSources } from '../../operations/task-sources.js'
@@ -17,28 +18,13 @@ export default class TaskErrors extends BaseCommand {
     "<%= config.bin %> task errors -q '*' -s archived --by type --time relative",
   ]
   static override impact = 'read' as const
+  static override columns = ['count', 'queue', 'type', 'state', 'error', 'first', 'last', 'sampleId']
   static override watchable = true
   protected override oneShot = false
   static override flags = {
-    queue: Flags.string({
-      char: 'q',
-      description: 'queue or glob; may be repeated',
-      multiple: true,
-      multipleNonGreedy: true,
-      required: true,
-    }),
-    state: Flags.string({
-      char: 's',
-      description: `${STATES.join(', ')}; may be repeated [retry and archived]`,
-      multiple: true,
-      multipleNonGreedy: true,
-    }),
-    where: Flags.string({
-      helpValue: 'EXPR',
-      multiple: true,
-      multipleNonGreedy: true,
-      description: 'as of task ls',
-    }),
+    ...queuesFlag,
+    ...statesFlag(STATES, 'retry and archived'),
+    ...whereFlag,
     by: Flags.option({
       description: 'what makes a group',
       options: GROUPINGS,
@@ -52,11 +38,18 @@ export default class TaskErrors extends BaseCommand {
     const expressions = this.flags['where'] as string[] | undefined
     const where = expressions && parseWhere(expressions)
     const by = this.flags['by'] as Grouping
+    const redact = await this.redactor()
     const { groups, scanned, total } = await this.withRedis(async (redis) => {
       const inspector = new Inspector(redis)
       const sources = await taskSources(inspector, { queues: this.flags['queue'] as string[], states })
       return this.interruptible((signal) =>
-        groupErrors(inspector, sources, { by, where, signal, sample: this.flags['sample'] as number }),
+        groupErrors(inspector, sources, {
+          by,
+          where,
+          mask: redact.error,
+          signal,
+          sample: this.flags['sample'] as number,
+        }),
       )
     })
     await this.printListing<ErrorGroup>({

@@ -1,11 +1,10 @@
-import { Flags } from '@oclif/core'
 import { BaseCommand } from '../../cli/base-command.js'
+import { groupFlag, queuesFlag, statesFlag, whereFlag } from '../../cli/task-flags.js'
 import { taskDocument } from '../../cli/task-listing.js'
 import { AsynqError } from '../../errors.js'
 import { Inspector } from '../../inspector/inspector.js'
 import { assertGroup, parseStates, taskSources } from '../../operations/task-sources.js'
 import { parseWhere } from '../../operations/where.js'
-import { redactor } from '../../render/redact.js'
 import { TASK_STATES } from '../../wire/state.js'
 
 export default class TaskExport extends BaseCommand {
@@ -19,27 +18,10 @@ export default class TaskExport extends BaseCommand {
   static override impact = 'read' as const
   protected override oneShot = false
   static override flags = {
-    queue: Flags.string({
-      char: 'q',
-      description: 'queue or glob; may be repeated',
-      multiple: true,
-      multipleNonGreedy: true,
-      required: true,
-    }),
-    state: Flags.string({
-      char: 's',
-      description: `${TASK_STATES.join(', ')}; may be repeated`,
-      multiple: true,
-      multipleNonGreedy: true,
-      required: true,
-    }),
-    group: Flags.string({ char: 'g', description: "group, for aggregating; '*' for all" }),
-    where: Flags.string({
-      helpValue: 'EXPR',
-      multiple: true,
-      multipleNonGreedy: true,
-      description: 'as of task ls',
-    }),
+    ...queuesFlag,
+    ...statesFlag(TASK_STATES),
+    ...groupFlag,
+    ...whereFlag,
   }
 
   protected async execute(): Promise<void> {
@@ -48,7 +30,7 @@ export default class TaskExport extends BaseCommand {
     assertGroup(states, group)
     const where = parseWhere((this.flags['where'] as string[] | undefined) ?? [])
     const limit = this.flags['limit'] === undefined ? Infinity : Number(this.flags['limit'])
-    const redact = redactor(((await this.settings()).redact as string[] | undefined) ?? [])
+    const redact = await this.redactor()
     const counts = { exported: 0, undecodable: 0 }
     // An empty export is a file, too.
     this.print('')
@@ -60,7 +42,7 @@ export default class TaskExport extends BaseCommand {
           for await (const page of inspector.scan(source.queue, source.state, { group: source.group })) {
             const tasks = page.tasks.filter(where).slice(0, limit - counts.exported)
             const lines = tasks.map((info) =>
-              JSON.stringify(taskDocument({ info: redact(info), worker: null }, { exact: true })),
+              JSON.stringify(taskDocument({ info: redact.task(info), worker: null }, { exact: true })),
             )
             this.print(lines.map((line) => `${line}\n`).join(''))
             counts.exported += tasks.length
@@ -73,6 +55,7 @@ export default class TaskExport extends BaseCommand {
     )
     if (aborted) throw new AsynqError('INTERRUPTED', `interrupted after ${counts.exported} tasks`)
     this.note(`${counts.exported} tasks exported`)
+    if (redact.masks) this.note('Parts of them are masked (redact): task import would enqueue the masks')
     if (counts.undecodable > 0)
       throw new AsynqError('PARTIAL', `${counts.undecodable} tasks do not decode and were left out`, counts)
   }

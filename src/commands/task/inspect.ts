@@ -1,11 +1,16 @@
 import { Flags } from '@oclif/core'
 import { BaseCommand } from '../../cli/base-command.js'
 import { selectedTasks, taskFlags } from '../../cli/task-flags.js'
-import { taskDocument, taskListing, workerFinder, type TaskRow } from '../../cli/task-listing.js'
+import {
+  TASK_COLUMNS,
+  taskDocument,
+  taskListing,
+  workerFinder,
+  type TaskRow,
+} from '../../cli/task-listing.js'
 import { Inspector } from '../../inspector/inspector.js'
 import { inspectTask, type InspectedTask } from '../../operations/inspect-task.js'
 import { payloadText } from '../../render/payload.js'
-import { redactor } from '../../render/redact.js'
 import { SEPARATOR } from '../../render/text-blocks.js'
 import { formatDuration, formatRelative } from '../../units.js'
 import { formatUnixDate } from '../../wire/go-text.js'
@@ -23,6 +28,7 @@ export default class TaskInspect extends BaseCommand {
   ]
   static override strict = false
   static override impact = 'read' as const
+  static override columns = TASK_COLUMNS
   static override watchable = true
   static override flags = {
     ...taskFlags,
@@ -31,13 +37,13 @@ export default class TaskInspect extends BaseCommand {
 
   protected async execute(): Promise<void> {
     const items = selectedTasks(this.flags, this.rest)
-    const redact = redactor(((await this.settings()).redact as string[] | undefined) ?? [])
+    const redact = await this.redactor()
     const rows = await this.withRedis(async (redis) => {
       const inspector = new Inspector(redis)
       const tasks = await Promise.all(items.map(({ queue, id }) => inspectTask(redis, inspector, queue, id)))
       const active = tasks.some(({ info }) => info.state === 'active')
       const worker = workerFinder(active ? await inspector.servers() : [])
-      return tasks.map((task): Row => ({ ...task, info: redact(task.info), worker: worker(task.info) }))
+      return tasks.map((task): Row => ({ ...task, info: redact.task(task.info), worker: worker(task.info) }))
     })
     if (this.plain) {
       const bold = await this.bold()

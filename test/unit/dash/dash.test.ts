@@ -99,6 +99,7 @@ const report = (status: 'critical'): HealthReport => {
     warn: null,
     crit: null,
     remedy: 'start more workers',
+    unread: null,
   }
   const fine = { stage: 'connect', status: 'ok', summary: '6 nodes', unit: 'ms', checks: [], ms: 1 } as const
   return {

@@ -2,10 +2,10 @@ import assert from 'node:assert/strict'
 import { UnavailableError } from '../../../src/errors.js'
 import { effectiveStatus } from '../../../src/health/check.js'
 import { evaluate, partsNeeded, EVERY_STAGE } from '../../../src/health/evaluate.js'
-import { clockSkew, parseFacts } from '../../../src/health/observe-nodes.js'
+import { clockSkew, parseInfo } from '../../../src/health/observe-nodes.js'
 import { unreachable } from '../../../src/health/observe.js'
-import type { NodeObservation, Observation } from '../../../src/health/observation.js'
-import { NO_RULES } from '../../../src/health/rules.js'
+import type { NodeObservation, Observation, Read } from '../../../src/health/observation.js'
+import { NO_RULES, parseOverrides, type Rules } from '../../../src/health/rules.js'
 import { STAGES, worst, type StageName } from '../../../src/health/stages.js'
 import { renderHealth } from '../../../src/render/health.js'
 import { parseOwnLine } from '../../../src/topology/parse.js'
@@ -14,6 +14,9 @@ const INFO = `# Server\r\nredis_version:7.0.15\r\nused_memory:100\r\nmaxmemory:0
 rdb_last_bgsave_status:ok\r\naof_enabled:0\r\naof_last_write_status:ok\r\nrole:master\r\nconnected_slaves:1\r
 slave0:ip=127.0.0.1,port=7004,state=online,offset=40,lag=0\r\nmaster_repl_offset:42\r\n`
 
+const ok = <T>(value: T): Read<T> => ({ ok: true, value })
+const { facts, replication, settings } = parseInfo(INFO)
+
 const node = (change: Partial<NodeObservation> = {}): NodeObservation => ({
   address: '127.0.0.1:6379',
   id: null,
@@ -21,9 +24,13 @@ const node = (change: Partial<NodeObservation> = {}): NodeObservation => ({
   shard: null,
   failure: null,
   roundTripMs: 3,
-  skewMs: 0,
-  facts: { ok: true, value: parseFacts(INFO) },
+  skewMs: ok(0),
+  facts: ok(facts),
+  replication: ok(replication),
+  settings: ok(settings),
+  lagBytes: null,
   view: null,
+  claims: null,
   ...change,
 })
 
@@ -32,12 +39,12 @@ const single = (change: Partial<Observation> = {}): Observation => ({
   atMs: Date.UTC(2026, 0, 1),
   nodes: [node()],
   topology: null,
-  disagreeing: [],
+  disagreeing: ok([]),
   reshardPlan: null,
-  queueNames: { ok: true, value: [] },
+  queueNames: ok([]),
   queues: [],
-  servers: { ok: true, value: { servers: [], unreadable: 0 } },
-  schedulers: { ok: true, value: { entries: [], dead: [], liveIds: [] } },
+  servers: ok({ servers: [], unreadable: [] }),
+  schedulers: ok({ entries: [], dead: [], liveIds: [] }),
   tookMs: { nodes: 1, queues: 1, runtime: 1 },
   ...change,
 })
@@ -63,7 +70,7 @@ describe('health evaluation', () => {
     [5001, 'critical'],
   ] as const) {
     it(`a clock ${skewMs} ms off is ${status}`, () => {
-      assert.equal(statusOf(single({ nodes: [node({ skewMs })] }), 'clock'), status)
+      assert.equal(statusOf(single({ nodes: [node({ skewMs: ok(skewMs) })] }), 'clock'), status)
     })
   }
 
@@ -76,15 +83,17 @@ describe('health evaluation', () => {
     assert.equal(clockSkew(time(10_000), 10_000, 100), 0)
     assert.equal(clockSkew(time(12_000), 10_000, 100), 1900)
     assert.equal(clockSkew(time(8_000), 10_000, 100), -2000)
-    assert.equal(clockSkew(null, 10_000, 100), null)
+    assert.throws(() => clockSkew(null, 10_000, 100), /does not tell a time/)
   })
 
   it('reads INFO and the own line of CLUSTER NODES', () => {
-    const facts = parseFacts(INFO)
-    assert.equal(facts.offset, 42)
-    assert.deepEqual(facts.replicas, [{ address: '127.0.0.1:7004', offset: 40, online: true }])
-    const replica = parseFacts('role:slave\r\nmaster_link_status:down\r\nslave_repl_offset:7\r\n')
-    assert.deepEqual([replica.role, replica.offset, replica.linkUp], ['replica', 7, false])
+    assert.equal(replication.offset, 42)
+    assert.deepEqual(replication.replicas, [{ address: '127.0.0.1:7004', offset: 40, online: true }])
+    const replica = parseInfo('role:slave\r\nmaster_link_status:down\r\nslave_repl_offset:7\r\n')
+    assert.deepEqual(
+      [replica.facts.role, replica.replication.offset, replica.facts.linkUp],
+      ['replica', 7, false],
+    )
     const lines = `b 127.0.0.1:2@3 master - 0 0 9 connected 8-9 [8->-x]\na 127.0.0.1:1@2 myself,master - 0 0 5 connected 0-7 [93-<-bb] [77->-cc]\n`
     assert.deepEqual(parseOwnLine(lines), {
       id: 'a',
@@ -97,12 +106,12 @@ describe('health evaluation', () => {
   })
 
   it('a warning can be overlooked, what is not known cannot', () => {
-    const report = evaluate(single({ nodes: [node({ skewMs: 2000 })] }), NO_RULES, EVERY_STAGE)
+    const report = evaluate(single({ nodes: [node({ skewMs: ok(2000) })] }), NO_RULES, EVERY_STAGE)
     assert.equal(report.status, 'warning')
     assert.equal(effectiveStatus(report, 'critical'), 'ok')
     const denied = { ok: false, kind: 'denied', why: 'NOPERM' } as const
     const blind = evaluate(
-      single({ nodes: [node({ skewMs: 2000 })], servers: denied }),
+      single({ nodes: [node({ skewMs: ok(2000) })], servers: denied }),
       NO_RULES,
       EVERY_STAGE,
     )
@@ -120,6 +129,44 @@ describe('health evaluation', () => {
     )
     assert.deepEqual([all.counts.critical, all.status], [1, 'critical'])
     assert.ok(all.counts.unknown > 10)
+  })
+
+  it('what came too late is critical, but for what an unreachable node explains', () => {
+    const late = { ok: false, kind: 'late', why: 'not judged within 2s' } as const
+    const report = evaluate(single({ queueNames: late }), NO_RULES)
+    const stage = (name: StageName) => report.stages.find((result) => result.stage === name)!
+    assert.deepEqual([stage('connect').status, stage('memory').status], ['ok', 'ok'])
+    assert.deepEqual(
+      [stage('paused').status, stage('paused').summary],
+      ['critical', 'the list of queues not judged within 2s'],
+    )
+    const silent = { address: 'a:1', reason: 'timed-out', detail: 'no answer' } as const
+    const explained = evaluate(
+      single({ nodes: [node(), node({ failure: silent })], queueNames: late }),
+      NO_RULES,
+    )
+    assert.equal(explained.stages.find((result) => result.stage === 'paused')!.status, 'unknown')
+  })
+
+  it('what its source does not hold is off', () => {
+    const absent = { ok: false, kind: 'absent', why: 'a snapshot does not tell' } as const
+    const report = evaluate(single({ servers: absent }), NO_RULES)
+    const consumers = report.stages.find((result) => result.stage === 'consumers')!
+    assert.deepEqual([consumers.status, consumers.summary], ['off', 'a snapshot does not tell'])
+    assert.equal(report.status, 'ok')
+  })
+
+  it('asks a single server for replicas only where they are wanted', () => {
+    const withRules = (change: Partial<Rules>, mode: Observation['mode'] = 'single') =>
+      evaluate(single({ mode }), { ...NO_RULES, ...change }).stages.find(
+        (result) => result.stage === 'replicas',
+      )!
+    const two = parseOverrides({ warn: ['replicas=2:'], crit: [] }, [])
+    assert.deepEqual([withRules({}).status, withRules({}).summary], ['off', 'a single server'])
+    assert.equal(withRules({ overrides: two }).status, 'warning')
+    assert.equal(withRules({}, 'sentinel').status, 'ok')
+    assert.equal(statusOf(single(), 'replicas'), 'ok')
+    assert.equal(statusOf(single(), 'replica-lag'), 'ok')
   })
 
   it('a silent server is critical whatever was asked for', () => {
@@ -167,7 +214,7 @@ describe('health evaluation', () => {
   })
 
   it('folds tables at the width of the terminal, between words', () => {
-    const report = evaluate(single({ nodes: [node({ skewMs: 2000 })] }), NO_RULES)
+    const report = evaluate(single({ nodes: [node({ skewMs: ok(2000) })] }), NO_RULES)
     const options = { exit: 1, junitWarnings: 'pass', paint: (word: string) => word, width: 60 } as const
     const lines = renderHealth(report, 'table', options).split('\n')
     assert.deepEqual(
@@ -175,6 +222,26 @@ describe('health evaluation', () => {
       [],
     )
     assert.ok(lines.some((line) => /^ {27}\S/.test(line)))
+  })
+
+  it('says once in a table what keeps many stages from being judged', () => {
+    const refused = { address: 'a:1', reason: 'refused', detail: 'connection refused' } as const
+    const report = evaluate(
+      unreachable('single', new UnavailableError('', { failures: [refused] }), 0),
+      NO_RULES,
+    )
+    const options = { exit: 2, junitWarnings: 'pass', paint: (word: string) => word, width: null } as const
+    const lines = renderHealth(report, 'table', options).trimEnd().split('\n')
+    assert.equal(lines.length, 3)
+    assert.match(lines[0]!, /^CRITICAL +connect +a:1 \(master\): connection refused +-> start a:1/)
+    assert.match(
+      lines[1]!,
+      /^UNKNOWN +\d+ stages +could not be read: no connection \(.*memory, .*queue-latency, .*schedulers.*\)$/,
+    )
+    assert.equal(lines[2], `CRITICAL: 1 critical, ${report.counts.unknown} unknown, ${report.counts.off} off`)
+    assert.ok(renderHealth(report, 'wide', options).split('\n').length > report.counts.unknown)
+    const { stages } = JSON.parse(renderHealth(report, 'json', options)) as { readonly stages: unknown[] }
+    assert.equal(stages.length, STAGES.length)
   })
 
   it('keeps its perfdata within what monitoring servers take', () => {

@@ -98,7 +98,7 @@ describe('parseWhere', () => {
 
 describe('redactor', () => {
   it('masks paths in payloads, headers, errors and results, and nothing else', () => {
-    const { message } = redactor(['payload.list.*.card', 'payload.user.name', 'header.tenant', 'error'])(
+    const { message } = redactor(['payload.list.*.card', 'payload.user.name', 'header.tenant', 'error']).task(
       task(),
     )
     assert.equal(
@@ -117,10 +117,11 @@ describe('redactor', () => {
 
   it('masks a payload whole when it is no JSON, or when told to', () => {
     const secret = task({ payload: Buffer.from('card=4111') })
-    assert.equal(redactor(['payload.card'])(secret).message.payload.toString(), '***')
-    assert.equal(redactor(['payload'])(task()).message.payload.toString(), '***')
-    assert.equal(redactor([])(secret), secret)
-    assert.throws(() => redactor(['id']), UsageError)
+    assert.equal(redactor(['payload.card']).task(secret).message.payload.toString(), '***')
+    assert.equal(redactor(['payload']).task(task()).message.payload.toString(), '***')
+    assert.deepEqual(redactor([]).task(secret), secret)
+    for (const wrong of ['id', 'payload.', 'payload..card', 'header', 'error.x', ''])
+      assert.throws(() => redactor([wrong]), UsageError, wrong)
   })
 })
 
