@@ -301,11 +301,11 @@ class SlotCopy {
     return Math.round(Math.max(1000, this.#context.bounds().maxStallMs * 2) + bytes / SLOWEST_BYTES_PER_MS)
   }
 
-  /** Batches grow until one blocks its source for an eighth of what is bearable, and shrink above a half. */
+  /** Batches grow until one blocks its source for a quarter of what is bearable, and shrink above a half. */
   #adapt(tookMs: number, keys: number): void {
     const { maxStallMs, batchKeys } = this.#context.bounds()
     if (tookMs > maxStallMs / 2) this.#batchKeys = Math.max(SMALLEST_BATCH, Math.floor(keys / 2))
-    else if (tookMs < maxStallMs / 8 && keys >= this.#batchKeys)
+    else if (tookMs < maxStallMs / 4 && keys >= this.#batchKeys)
       this.#batchKeys = Math.min(batchKeys, this.#batchKeys * 2)
   }
 
