@@ -5,10 +5,10 @@ import {
   type QueueContents,
   type WeightRequest,
 } from '../broker/scripts/inspector-scripts.js'
-import { AsynqError, ServerReplyError } from '../errors.js'
+import { AsynqError } from '../errors.js'
 import type { Command, Outcome, Redis, Reply } from '../redis/types.js'
 import * as keys from '../wire/keys.js'
-import { failureOf, read, texts } from './reads.js'
+import { failureOf, isRefused, read, texts } from './reads.js'
 
 /** The contents of queues by single commands, for where the script that reads them does not run. */
 
@@ -138,14 +138,6 @@ async function usages(
   const outcomes = await pipeline.send(commands)
   if (outcomes.some(isRefused)) return null
   return new Map(names.map((key, at) => [key, Number(valueOf(commands[at]!, outcomes[at]!) ?? 0)]))
-}
-
-function isRefused(outcome: Outcome): boolean {
-  return (
-    !outcome.ok &&
-    outcome.error instanceof ServerReplyError &&
-    /^(NOPERM|ERR unknown (sub)?command)/i.test(outcome.error.message)
-  )
 }
 
 function valueOf(command: Command, outcome: Outcome): Reply {

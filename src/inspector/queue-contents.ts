@@ -10,6 +10,7 @@ import type { Redis } from '../redis/types.js'
 import { utcDay } from '../wire/keys.js'
 import { queueSlot } from '../wire/slot.js'
 import { readContentsByCommands } from './queue-commands.js'
+import { isRefused } from './reads.js'
 
 /** Queues of one pipeline: bounds what it takes in memory, and what its time-out has to cover. */
 const PAGE = 500
@@ -17,6 +18,9 @@ const PAGE = 500
 const SAMPLE = { sample: 20, sampledGroups: 5 }
 /** The script stays well below 5 ms of server time. */
 const MOST_GROUPS = 1000
+
+/** Connections whose user may not run the script: asking again would only fill the server's log of refusals. */
+const refusing = new WeakSet<Redis>()
 
 /** What a queue held. */
 export interface QueueReading {
@@ -43,7 +47,6 @@ export async function readQueueContents(
   const readings: (QueueReading | AsynqError)[] = []
   const silent = new Map<string, AsynqError>()
   let shardOf: ((queue: string) => string) | undefined
-  let scripted = true
   for (let from = 0; from < queues.length; from += PAGE) {
     const page = queues.slice(from, from + PAGE)
     const readAtMs = clock.nowMs()
@@ -52,23 +55,29 @@ export async function readQueueContents(
       mostGroups: MOST_GROUPS,
       weigh: options.weigh === 'nothing' ? null : { ...SAMPLE, whole: options.weigh === 'whole' },
     }
-    const known = page.map((queue) => (shardOf && silent.get(shardOf(queue))) ?? null)
-    const asked = page.filter((_, at) => known[at] === null)
-    const answers: readonly Answer[] = scripted
-      ? await readByScripts(redis, asked, request)
-      : asked.map(() => null)
-    const open = asked.filter((_, at) => answers[at] === null)
-    // A server that runs none of these scripts will not run the next.
-    scripted &&= open.length === 0 || open.length < asked.length
-    const rest = await readContentsByCommands(redis, open, request)
-    const [answer, single] = [answers.values(), rest.values()]
-    for (const [at, queue] of page.entries()) {
-      const contents =
-        known[at] ?? (answer.next().value as Answer) ?? (single.next().value as QueueContents | AsynqError)
-      readings.push(contents instanceof Error ? contents : { queue, contents, readAtMs })
-      if (!(contents instanceof UnavailableError)) continue
+    const found = new Map<string, QueueContents | AsynqError>()
+    const missing = () => page.filter((queue) => !found.has(queue))
+    for (const queue of page) {
+      const failure = shardOf && silent.get(shardOf(queue))
+      if (failure) found.set(queue, failure)
+    }
+    if (!refusing.has(redis)) {
+      const asked = missing()
+      const answers = await readByScripts(redis, asked, request)
+      for (const [at, queue] of asked.entries()) {
+        const answer = answers[at]!
+        if (answer !== 'not-run') found.set(queue, answer)
+      }
+    }
+    const rest = missing()
+    const contents = await readContentsByCommands(redis, rest, request)
+    for (const [at, queue] of rest.entries()) found.set(queue, contents[at]!)
+    for (const queue of page) {
+      const reading = found.get(queue)!
+      readings.push(reading instanceof Error ? reading : { queue, contents: reading, readAtMs })
+      if (!(reading instanceof UnavailableError)) continue
       shardOf ??= await shards(redis)
-      silent.set(shardOf(queue), contents)
+      silent.set(shardOf(queue), reading)
     }
   }
   return readings
@@ -85,21 +94,19 @@ async function shards(redis: Redis): Promise<(queue: string) => string> {
   }
 }
 
-/** Null: the script says nothing of the queue. */
-type Answer = QueueContents | AsynqError | null
-
 async function readByScripts(
   redis: Redis,
   queues: readonly string[],
   request: ContentsRequest,
-): Promise<readonly Answer[]> {
+): Promise<readonly (QueueContents | AsynqError | 'not-run')[]> {
   const outcomes = await redis.sendAll(
     queues.map((queue) =>
       readingScriptCommand(queueContentsScript, { queue, request }, { tellTryAgain: true }),
     ),
   )
+  if (outcomes.some(isRefused)) refusing.add(redis)
   return outcomes.map((outcome) => {
-    if (outcome.ok) return queueContentsScript.decode(outcome.value)
-    return outcome.error instanceof UnavailableError ? outcome.error : null
+    if (outcome.ok) return queueContentsScript.decode(outcome.value) ?? 'not-run'
+    return outcome.error instanceof UnavailableError ? outcome.error : 'not-run'
   })
 }

@@ -6,7 +6,7 @@ import {
   UsageError,
   WrongTypeError,
 } from '../errors.js'
-import type { Command, Redis, Reply } from '../redis/types.js'
+import type { Command, Outcome, Redis, Reply } from '../redis/types.js'
 
 /** Reading many keys at once, for every part of the inspector. */
 
@@ -29,6 +29,15 @@ export function failureOf({ key }: Command, error: Error): AsynqError {
   if (key !== null && error instanceof ServerReplyError && error.message.startsWith('WRONGTYPE'))
     return new WrongTypeError(key, { cause: error })
   return asAsynqError(error)
+}
+
+/** Whether the server does not know the command, or does not permit it to this user. */
+export function isRefused(outcome: Outcome): boolean {
+  return (
+    !outcome.ok &&
+    outcome.error instanceof ServerReplyError &&
+    /^(NOPERM|ERR unknown (sub)?command)/i.test(outcome.error.message)
+  )
 }
 
 export function asAsynqError(error: Error): AsynqError {

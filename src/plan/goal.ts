@@ -18,6 +18,8 @@ export type Goal =
 export interface PlanOptions {
   /** How far above the best that can be reached a node may stay, in percent of it. Default 5. */
   readonly tolerancePercent?: number
+  /** Of a balance: move nothing for its sake that lowers the maximum by less, in percent of it. Default 0. */
+  readonly minGainPercent?: number
   /** Relative capacity of a node, 1 where not given. 0: it shall own nothing, as if drained. */
   readonly weights?: Readonly<Record<NodeId, number>>
   /** Queue -> the node it must be on. */
@@ -83,7 +85,11 @@ export function resolveOptions(snapshot: Snapshot, goal: Goal, options: PlanOpti
   if (![...weights.values()].some((weight) => weight > 0))
     throw new UsageError('no node is left to take the slots')
 
-  const { tolerancePercent = 5, maxMoves = null, maxBytes = null } = options
+  const { tolerancePercent = 5, minGainPercent = 0, maxMoves = null, maxBytes = null } = options
+  if (!(minGainPercent >= 0 && minGainPercent <= 100))
+    throw new UsageError('the least gain must be a number from 0 to 100', { minGainPercent })
+  if (minGainPercent > 0 && goal.type !== 'balance')
+    throw new UsageError('a least gain goes with a balance alone', { minGainPercent })
   if (!(tolerancePercent >= 0 && Number.isFinite(tolerancePercent)))
     throw new UsageError('the tolerance must be a number from 0 on', { tolerancePercent })
   for (const [name, bound] of Object.entries({ maxMoves, maxBytes }))
@@ -130,6 +136,7 @@ export function resolveOptions(snapshot: Snapshot, goal: Goal, options: PlanOpti
   return {
     metric,
     tolerancePercent,
+    minGainPercent,
     weights,
     pin,
     apart,

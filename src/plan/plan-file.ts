@@ -355,6 +355,7 @@ const UNMET_CODES: readonly UnmetCode[] = [
   'MAX_MOVES',
   'MAX_BYTES',
   'NOT_REACHED',
+  'MIN_GAIN',
   'SLOT_COUNT',
   'UNCOVERED',
 ]

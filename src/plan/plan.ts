@@ -53,6 +53,8 @@ export type UnmetCode =
   | 'MAX_BYTES'
   /** No better move was found, although the bound is lower. */
   | 'NOT_REACHED'
+  /** Evening out would gain less than was asked for, so it is left. */
+  | 'MIN_GAIN'
   /** Too few empty slots to keep the slot counts. */
   | 'SLOT_COUNT'
   /** A slot to be moved has no live owner. */
@@ -111,7 +113,16 @@ const MAX_REPORTED = 20
  * snapshot in which a slot has two owners.
  */
 export function planReshard(snapshot: Snapshot, goal: Goal, options: PlanOptions = {}): Plan {
-  return new Planner(snapshot, goal, resolveOptions(snapshot, goal, options)).plan()
+  const resolved = resolveOptions(snapshot, goal, options)
+  const plan = new Planner(snapshot, goal, resolved).plan()
+  if (resolved.minGainPercent === 0) return plan
+  const left = new Planner(snapshot, goal, resolved, plan).plan()
+  return gainPercent(left, plan) < resolved.minGainPercent ? left : plan
+}
+
+/** By how much one plan's highest load is below another's, in percent. */
+function gainPercent(from: Plan, to: Plan): number {
+  return 100 * (1 - to.score.maxOverMeanAfter / from.score.maxOverMeanAfter)
 }
 
 class Planner {
@@ -126,6 +137,8 @@ class Planner {
     private readonly snapshot: Snapshot,
     private readonly goal: Goal,
     private readonly options: ResolvedOptions,
+    /** A plan that evens the load out, which this one is not to do. */
+    private readonly declined: Plan | null = null,
   ) {
     this.slotOf = new Map(snapshot.queues.map(({ queue, slot }) => [queue, slot]))
     this.neverSlots = new Set(options.never.map((queue) => this.slotOf.get(queue)!))
@@ -406,7 +419,8 @@ class Planner {
     const { placement, goal, options } = this
     const all = [...placement.nodes.keys()]
     const tolerance = options.tolerancePercent / 100
-    if (goal.type === 'balance') balance(placement, { givers: all, takers: all, tolerance, why: 'balance' })
+    if (goal.type === 'balance' && this.declined === null)
+      balance(placement, { givers: all, takers: all, tolerance, why: 'balance' })
     if (goal.type === 'add') {
       const takers = all.filter((node) => goal.nodes.includes(placement.nodes[node]!))
       const givers = all.filter((node) => !takers.includes(node))
@@ -454,6 +468,15 @@ class Planner {
           node: nodes[node]!,
           detail: `${percent(kept)} of ${noun} must stay on this node`,
         })
+    }
+    if (this.declined !== null) {
+      const { moves, score } = this.declined
+      const gain = 100 * (1 - score.maxOverMeanAfter / reached)
+      if (moves.length > 0)
+        this.miss(why, 'MIN_GAIN', {
+          detail: `${moves.length} moves would lower max/mean by ${gain.toFixed(1)}%, and ${options.minGainPercent}% is wanted at least`,
+        })
+      return
     }
     if (reached <= bound * tolerance) return
     if (placement.limitHit !== null)

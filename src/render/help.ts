@@ -1,3 +1,5 @@
+import { wrap } from './wrap.js'
+
 export interface FlagInfo {
   readonly name: string
   readonly char?: string
@@ -202,17 +204,3 @@ function definitions(entries: readonly (readonly [string, string])[], width: num
 }
 
 const indent = (line: string) => (line === '' ? '' : `  ${line}`)
-
-/** Breaks text into lines between words. */
-function wrap(text: string, width: number): readonly string[] {
-  return text.split('\n').flatMap((paragraph) => {
-    const lines: string[] = []
-    for (const word of paragraph.split(' ').filter(Boolean)) {
-      const line = lines.at(-1)
-      if (line !== undefined && line.length + 1 + word.length <= width)
-        lines[lines.length - 1] = `${line} ${word}`
-      else lines.push(word)
-    }
-    return lines
-  })
-}

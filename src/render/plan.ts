@@ -3,6 +3,7 @@ import stringWidth from 'string-width'
 import type { PlanFile, PlanFileMove, PlanFileNode } from '../plan/plan-file.js'
 import { formatBytes, formatDuration } from '../units.js'
 import { escapeControls } from './listing.js'
+import { wrap } from './wrap.js'
 
 /** Neighbouring moves of empty slots between the same two nodes as one step; a slot with queues stands alone. */
 export interface PlanStep {
@@ -141,6 +142,7 @@ export interface PlanTextOptions {
 export function renderPlanText(file: PlanFile, { width, bold }: PlanTextOptions): string {
   const address = addressesOf(file)
   const lines: string[] = []
+  const say = (sentence: string) => lines.push(...(width === null ? [sentence] : wrap(sentence, width, '  ')))
   const { title } = metricOfNode(file)
   const heads = ['SLOTS', 'QUEUES', title, 'SHARE']
   const order = [...file.before].sort((a, b) => (address(a.node) < address(b.node) ? -1 : 1))
@@ -178,10 +180,11 @@ export function renderPlanText(file: PlanFile, { width, bold }: PlanTextOptions)
       )
       lines.push(bold(table[0]!), ...table.slice(1))
     }
-  lines.push(scoreLine(file))
+  say(scoreLine(file))
   if (file.moves.length === 0) lines.push('nothing is to be moved')
   else {
-    lines.push(planTotals(file), '')
+    say(planTotals(file))
+    lines.push('')
     const steps = planSteps(file.moves)
     const most = width === null ? Infinity : 40
     const table = stepTable(steps.slice(0, most), address, width)
@@ -190,9 +193,9 @@ export function renderPlanText(file: PlanFile, { width, bold }: PlanTextOptions)
   }
   lines.push('')
   for (const risk of file.risks)
-    lines.push(`risk (${risk.severity}): ${subject(risk, address)}${escapeControls(risk.detail)}`)
+    say(`risk (${risk.severity}): ${subject(risk, address)}${escapeControls(risk.detail)}`)
   for (const unmet of file.unmet)
-    lines.push(`unmet (${unmet.code}): ${subject(unmet, address)}${escapeControls(unmet.detail)}`)
+    say(`unmet (${unmet.code}): ${subject(unmet, address)}${escapeControls(unmet.detail)}`)
   if (file.unmet.length === 0) lines.push('unmet: nothing')
   return `${lines.join('\n')}\n`
 }

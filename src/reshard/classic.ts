@@ -190,7 +190,7 @@ class SlotCopy {
       line.add(fresh, await this.#measure(fresh))
       complete = listed.length < count
       const underWay = line.size + 2 * this.#context.bounds().batchKeys
-      count = fresh.length === 0 ? count * 2 : staying + underWay + WINDOW_KEYS
+      count = fresh.length === 0 ? count * 2 : staying + underWay + Math.max(WINDOW_KEYS, staying)
     }
     let filling: Promise<void> | null = null
     const filled = (): Promise<void> => {

@@ -3,7 +3,7 @@ import { PreconditionError } from '../errors.js'
 import type { PlanFile, PlanFileMove } from '../plan/plan-file.js'
 import type { Redis } from '../redis/types.js'
 import { currentMaster, ownership, readAllViews, type OpenSlot } from './cluster-view.js'
-import { readFeatures, readRunningJobs, type EngineFeatures } from './engine.js'
+import { readFeatures, readRunningJobs, type AtomicJob, type EngineFeatures } from './engine.js'
 
 export interface PrecheckResult {
   readonly problems: readonly { readonly code: ProblemCode; readonly detail: string }[]
@@ -69,12 +69,8 @@ export async function precheck(
       features.atomic,
       masters.map(({ address }) => address),
     )
-    for (const { slots, detail } of jobs)
-      if (!slots.every(([a, b]) => a === b && mine.has(a)))
-        find(
-          'RUNNING_JOB',
-          `a migration of slots ${slots.map(([a, b]) => `${a}-${b}`).join(', ')} is ${detail}`,
-        )
+    for (const job of jobs)
+      if (!job.slots.every(([a, b]) => a === b && mine.has(a))) find('RUNNING_JOB', describeJob(job))
   }
 
   const incoming = new Map<string, number>()
@@ -105,6 +101,11 @@ export function assertReady(result: PrecheckResult): void {
 
 export function describeOpen({ slot, address, state, peer }: OpenSlot): string {
   return `slot ${slot} is open: ${address} is ${state} it ${state === 'migrating' ? 'to' : 'from'} ${peer}`
+}
+
+export function describeJob({ slots, detail }: AtomicJob): string {
+  const ranges = slots.map(([first, last]) => (first === last ? String(first) : `${first}-${last}`))
+  return `a migration of the server's own has slot ${ranges.join(', ')}: it is ${detail}`
 }
 
 /** Asks the server itself (ACL DRYRUN, since Redis 7), where it may be asked. */

@@ -2,6 +2,7 @@
 import type { Redis } from '../redis/types.js'
 import { isGone, readLock } from './cluster-lock.js'
 import { readAllViews, type OpenSlot } from './cluster-view.js'
+import { readFeatures, readRunningJobs, type AtomicJob } from './engine.js'
 import type { Holder, Journal, JournalStore } from './journal.js'
 import type { Phase } from './phases.js'
 
@@ -43,6 +44,8 @@ export interface ClusterState {
   /** Who holds the lock of the cluster. */
   readonly holder: Holder | null
   readonly openSlots: readonly OpenSlot[]
+  /** Migrations that the servers run by themselves: an atomic move that was left alone is one. */
+  readonly jobs: readonly AtomicJob[]
   /** Nodes that could not be asked: they may hold slots open. */
   readonly unreachable: readonly string[]
 }
@@ -104,9 +107,12 @@ export function planStatus(journal: Journal, all: readonly Journal[]): PlanStatu
   }
 }
 
-/** What the cluster itself says. Round trips: the topology, one a node, the lock. */
+/** What the cluster itself says. Round trips: the topology, one a node, the lock, what servers can do, their jobs. */
 export async function readClusterState(redis: Redis): Promise<ClusterState> {
   const { views, failed } = await readAllViews(redis, { mastersOnly: true })
+  const addresses = views.flatMap(({ role, address }) => (role === 'master' ? [address] : []))
+  const [first] = addresses
+  const atomic = first === undefined ? null : (await readFeatures(redis, first)).atomic
   return {
     // The node of the lock may be the very one that is away.
     holder: await readLock(redis).then(
@@ -114,6 +120,7 @@ export async function readClusterState(redis: Redis): Promise<ClusterState> {
       () => null,
     ),
     openSlots: views.flatMap(({ open }) => open).sort((a, b) => a.slot - b.slot),
+    jobs: atomic === null ? [] : await readRunningJobs(redis, atomic, addresses),
     unreachable: failed.map(({ node }) => node.address),
   }
 }

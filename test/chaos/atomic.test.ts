@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { Client } from '../../src/client/client.js'
+import type { PlanFile } from '../../src/plan/plan-file.js'
 import { applyPlan } from '../../src/reshard/apply.js'
 import { readAllViews } from '../../src/reshard/cluster-view.js'
 import { readFeatures, readRunningJobs } from '../../src/reshard/engine.js'
@@ -9,6 +10,8 @@ import { verifyPlan } from '../../src/reshard/verify.js'
 import { queueSlot } from '../../src/wire/slot.js'
 import { findEngines } from '../support/engines.js'
 import { applyAll, applyOptions, otherMaster, planMoves, useStateDir } from '../support/reshard.js'
+import { runCli } from '../support/run-cli.js'
+import { assertSchema } from '../support/schema.js'
 import { useOwnCluster, type TestCluster } from '../support/servers.js'
 import { waitFor } from '../support/wait-for.js'
 import { assertNothingLost, printFault, startWorkload } from '../support/workload.js'
@@ -57,6 +60,21 @@ for (const name of NAMES) {
 
     const seededIn = (ids: ReadonlySet<string>) => [...ids].filter((id) => !id.startsWith('load-')).length
 
+    /** `reshard status` tells of the server's job and of the ways on. */
+    async function assertTold(plan: PlanFile): Promise<void> {
+      const args = ['reshard', 'status', '--cluster_addrs', cluster().addrs, '--journal', stateDir()]
+      const text = await runCli(args)
+      const told = JSON.parse((await runCli([...args, '--json'])).stdout) as { jobs: { slots: number[][] }[] }
+      assertSchema(told, 'reshard-status/v1')
+      const { slot } = plan.moves[0]!
+      assert.deepEqual(
+        told.jobs.map(({ slots }) => slots),
+        [[[slot, slot]]],
+      )
+      assert.match(text.stdout, new RegExp(`a migration of the server's own has slot ${slot}: it is \\w+`))
+      assert.match(text.stderr, new RegExp(`go on with: asynq reshard resume ${plan.id}; or end it`))
+    }
+
     for (const ending of ['resume', 'abort', 'roll back'] as const) {
       it(`stopped in the middle, then ${ending}: nothing is lost, no job is left`, async () => {
         const { redis, options } = cluster()
@@ -64,7 +82,8 @@ for (const name of NAMES) {
         await seed(cluster(), queue)
         const workload = await startWorkload(options, queue)
         const plan = await planMoves(redis, [{ queue, to: await otherMaster(redis, queue) }])
-        await setDelay(cluster(), DELAY_US)
+        // One that is canceled may be as slow as the looks at it need.
+        await setDelay(cluster(), ending === 'roll back' ? 10 * DELAY_US : DELAY_US)
         const stop = { afterSlot: false, now: false }
         const running = applyPlan(applyOptions(redis, stateDir(), plan, { method: 'atomic', stop }))
         await waitFor(async () => (await jobs(cluster())).length > 0, { what: 'the job of the server' })
@@ -74,6 +93,8 @@ for (const name of NAMES) {
         const store = new JournalStore(stateDir())
         assert.equal(planStatus(store.open(plan.id), []).current?.slot, plan.moves[0]!.slot)
         assert.equal((await jobs(cluster())).length, 1, 'the server goes on with it by itself')
+
+        if (ending === 'roll back') await assertTold(plan)
 
         // Whatever method is wished for now, the slot in hand is ended in the way it was begun.
         const result = await applyAll(redis, stateDir(), plan, {

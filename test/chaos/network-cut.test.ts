@@ -128,8 +128,12 @@ describe('the network between source and target cut during a reshard', function 
           ].sort(),
         )
 
+        const conflicts: string[] = []
         const end = () =>
           applyAll(redis, stateDir(), plan, {
+            onEvent: (event) => {
+              if (event.type === 'notice' && event.code === 'conflict') conflicts.push(event.detail)
+            },
             mode: ending === 'resume' ? 'resume' : 'abort',
             rollBackCurrent: ending === 'roll back',
             stepTimeoutMs: 500,
@@ -140,6 +144,13 @@ describe('the network between source and target cut during a reshard', function 
         const ended = await end()
         assert.equal(ended.state, ending === 'resume' ? 'done' : 'aborted')
         assert.equal(await owner(slot), ending === 'roll back' ? from : to)
+        if (mode === 'deaf') {
+          assert.ok(conflicts.length > 0, 'keys were on both nodes')
+          assert.deepEqual(
+            conflicts.filter((detail) => !/; kept: (equal|owner)$/.test(detail)),
+            [],
+          )
+        }
         await assertWhole(queue, `nodes cut off (${mode}), ${ending}`, moved)
         if (ending === 'resume')
           await waitFor(async () => (await verifyPlan(redis, plan, null)).ok, {

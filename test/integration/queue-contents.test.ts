@@ -125,6 +125,12 @@ describe('what queues hold', () => {
       assert.equal(await tripsOf(cluster().redis, 500, memory), 1)
       assert.equal(await tripsOf(cluster().redis, 700, memory), 2)
     }
+    // The first look finds out that the script is refused, and is the only one.
+    const counting = countingRedis(plain)
+    for (const trips of [3, 5]) {
+      await new Inspector(counting.redis).queueInfos(queues.slice(0, 3))
+      assert.equal(counting.pipelines(), trips)
+    }
     assert.equal(await tripsOf(plain, 3, false), 3)
     assert.equal(await tripsOf(plain, 200, false), 3)
     assert.equal(await tripsOf(plain, 200, true), 5)

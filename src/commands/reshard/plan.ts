@@ -79,6 +79,10 @@ With --out the plan is written to a file for reshard show, apply, verify and und
       helpValue: 'PERCENT',
       description: 'how far above the best a node may stay [5%]',
     }),
+    'min-gain': Flags.string({
+      helpValue: 'PERCENT',
+      description: 'with --balance: even nothing out that lowers max/mean by less [0%]',
+    }),
     'max-moves': Flags.string({ helpValue: 'N', description: 'slots that may move' }),
     'max-bytes': Flags.string({ helpValue: 'SIZE', description: 'bytes that may move' }),
     weight: Flags.string({
@@ -214,6 +218,7 @@ With --out the plan is written to a file for reshard show, apply, verify and und
   #bounds(): PlanBounds {
     const flags = this.flags as Partial<{
       tolerance: string
+      'min-gain': string
       'max-moves': string
       'max-bytes': string
       weight: string[]
@@ -222,7 +227,7 @@ With --out the plan is written to a file for reshard show, apply, verify and und
       together: string[]
       never: string[]
     }>
-    const number = (flag: 'tolerance' | 'max-moves', pattern: RegExp, what: string) => {
+    const number = (flag: 'tolerance' | 'min-gain' | 'max-moves', pattern: RegExp, what: string) => {
       const text = flags[flag]
       if (text === undefined) return undefined
       const match = pattern.exec(text)
@@ -230,12 +235,14 @@ With --out the plan is written to a file for reshard show, apply, verify and und
       return Number(match[1])
     }
     const tolerancePercent = number('tolerance', /^(\d+(?:\.\d+)?)%?$/, 'a percentage, like 5%')
+    const minGainPercent = number('min-gain', /^(\d+(?:\.\d+)?)%?$/, 'a percentage, like 2%')
     const maxMoves = number('max-moves', /^(\d{1,5})$/, 'a number of slots')
     const maxBytes =
       flags['max-bytes'] === undefined ? undefined : parseBytes(flags['max-bytes'], 'max-bytes')
     const groups = (lists: readonly string[] = []) => lists.map((list) => list.split(','))
     return {
       ...(tolerancePercent !== undefined && { tolerancePercent }),
+      ...(minGainPercent !== undefined && { minGainPercent }),
       ...(maxMoves !== undefined && { maxMoves }),
       ...(maxBytes !== undefined && { maxBytes }),
       weights: split(flags.weight ?? []).map((text) => {

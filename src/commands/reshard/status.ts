@@ -1,7 +1,7 @@
 import { Args, Flags } from '@oclif/core'
 import { journalFlag, ReshardCommand } from '../../cli/reshard-command.js'
 import { NotFoundError } from '../../errors.js'
-import { describeOpen } from '../../reshard/prechecks.js'
+import { describeJob, describeOpen } from '../../reshard/prechecks.js'
 import { readClusterState, readPlanStates, type PlanStatus } from '../../reshard/status.js'
 import { formatBytes } from '../../units.js'
 
@@ -34,6 +34,7 @@ export default class ReshardStatus extends ReshardCommand {
         plans,
         holder: cluster.holder,
         openSlots: cluster.openSlots,
+        jobs: cluster.jobs.map(({ id, slots, state, detail }) => ({ id, slots, state, detail })),
         unreachable: cluster.unreachable,
       })
       return
@@ -42,6 +43,10 @@ export default class ReshardStatus extends ReshardCommand {
     if (plans.length === 0) this.print('no plan is under way\n')
     for (const open of cluster.openSlots) this.print(`${describeOpen(open)}\n`)
     if (cluster.openSlots.length === 0) this.print('no slot is open\n')
+    for (const job of cluster.jobs) this.print(`${describeJob(job)}\n`)
+    for (const { id, state } of plans)
+      if (state === 'stopped' || state === 'failed')
+        this.note(`go on with: ${this.config.bin} reshard resume ${id}; or end it with: abort ${id}`)
     for (const address of cluster.unreachable) this.note(`${address} was not reached: it may hold slots open`)
   }
 }

@@ -31,6 +31,36 @@ describe('plan/plan', () => {
       { queue: 'audit', slot: 12000, keys: 11 },
     ])
 
+    it('leaves a balance alone that gains too little, and still does what must be done', () => {
+      const goal = { type: 'balance', metric: 'keys' } as const
+      const whole = planReshard(snapshot, goal)
+      const { maxOverMeanBefore, maxOverMeanAfter } = whole.score
+      const gain = 100 * (1 - maxOverMeanAfter / maxOverMeanBefore)
+      assert.ok(whole.moves.length > 0 && gain > 10 && gain < 90, String(gain))
+      assert.deepEqual(moveTexts(planReshard(snapshot, goal, { minGainPercent: gain - 1 })), moveTexts(whole))
+
+      const declined = planReshard(snapshot, goal, { minGainPercent: gain + 1 })
+      assert.deepEqual(declined.moves, [])
+      assert.deepEqual(declined.after, declined.before)
+      assert.equal(declined.score.maxOverMeanAfter, maxOverMeanBefore)
+      const missed = declined.unmet.find(({ code }) => code === 'MIN_GAIN')
+      assert.match(
+        missed?.detail ?? '',
+        /^\d+ moves would lower max\/mean by \d+\.\d%, and [\d.]+% is wanted at least$/,
+      )
+
+      const pinned = planReshard(snapshot, goal, { minGainPercent: 90, pin: { video: 'n2' } })
+      assert.deepEqual(
+        pinned.moves.filter(({ queues }) => queues.length > 0).map(({ slot, to }) => [slot, to]),
+        [[100, 'n2']],
+      )
+      assert.throws(() => planReshard(snapshot, goal, { minGainPercent: 101 }), /least gain/)
+      assert.throws(
+        () => planReshard(snapshot, { type: 'drain', nodes: ['n0'] }, { minGainPercent: 1 }),
+        /goes with a balance/,
+      )
+    })
+
     it('moves the queues that are named, and nothing else', () => {
       const plan = planReshard(snapshot, {
         type: 'queues',
