@@ -183,7 +183,7 @@ describe('asynq worker run', () => {
       [/max-tasks/i, [module_('export default {}'), '--max-tasks', '0']],
       [/idle-exit: "soon"/, [module_('export default {}'), '--idle-exit', 'soon']],
       [/queues: "a=0"/, [module_('export default {}'), '--queues', 'a=0']],
-      [/missing 1 required arg/i, []],
+      [/missing argument MODULE/, []],
     ] as const) {
       const result = await run(...args)
       assert.equal(result.code, 2, result.stderr)
