@@ -11,6 +11,8 @@ import {
 import {
   FORMATS,
   TIME_FORMATS,
+  columnNamed,
+  columnsNamed,
   renderListing,
   type Format,
   type Listing,
@@ -245,9 +247,7 @@ export abstract class BaseCommand extends Command {
         width: this.terminalWidth(),
         header: this.flags['no-header'] !== true,
         bold: await this.bold(),
-        columns: (this.flags['columns'] as string | undefined)?.split(','),
-        sort: this.flags['sort'] as string | undefined,
-        filters: this.flags['filter'] as string[] | undefined,
+        ...this.#selection(),
         limit: limit === undefined ? undefined : Number(limit),
         query: this.#base('query') as string | undefined,
         time: this.#base('time') as TimeFormat | undefined,
@@ -255,6 +255,14 @@ export abstract class BaseCommand extends Command {
         stamp: this.#frame && { seq: this.#frame.seq },
       }),
     )
+  }
+
+  #selection() {
+    return {
+      columns: (this.flags['columns'] as string | undefined)?.split(','),
+      sort: this.flags['sort'] as string | undefined,
+      filters: this.flags['filter'] as string[] | undefined,
+    }
   }
 
   /** One line for each item that was done on stdout, one for each failure of several on stderr. */
@@ -360,7 +368,9 @@ export abstract class BaseCommand extends Command {
   }
 
   async #prepareOutput(): Promise<void> {
-    const { watchable, id } = this.ctor as typeof BaseCommand
+    const { watchable, id, columns } = this.ctor as typeof BaseCommand
+    // Before anything is read that would only be thrown away.
+    if (columns.length > 0) for (const name of columnsNamed(this.#selection())) columnNamed(columns, name)
     const format = this.#documentFormat()
     const limit = this.#base('limit') as string | undefined
     if (limit !== undefined && !/^\d{1,9}$/.test(limit))

@@ -185,7 +185,7 @@ export default class Doctor extends BaseCommand {
       { key: 'code', title: 'Code', value: ({ code }) => code },
       { key: 'severity', title: 'Severity', value: ({ severity }) => severity },
       { key: 'count', title: 'Count', value: ({ count }) => count },
-      { key: 'bytes', title: 'Bytes', value: ({ bytes }) => bytes },
+      { key: 'bytes', title: 'Bytes', unit: 'bytes', value: ({ bytes }) => bytes },
       { key: 'fixed', title: 'Fixed', value: ({ fixed }) => fixed, wide: !fixing },
       { key: 'failed', title: 'Failed', value: ({ failed }) => failed, wide: !fixing },
       { key: 'meaning', title: 'Meaning', value: ({ code }) => FINDING_KINDS[code].meaning, wide: true },

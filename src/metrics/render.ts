@@ -64,6 +64,9 @@ export async function renderMetrics(scrape: Scrape, options: MetricsOptions): Pr
   const failed = counter('asynq_tasks_failed_total', 'Tasks failed of each queue.', ['queue'])
   const paused = gauge('asynq_queue_paused_total', 'Whether each queue is paused: 1 or 0.', ['queue'])
 
+  const readable = gauge('asynq_queue_up', 'Whether the figures of each queue could be read: 1 or 0.', [
+    'queue',
+  ])
   const oldestActive = gauge(
     'asynq_queue_oldest_active_seconds',
     'For how long the longest running task of each queue has been processed.',
@@ -98,6 +101,7 @@ export async function renderMetrics(scrape: Scrape, options: MetricsOptions): Pr
         startedMs === undefined ? 0 : Math.max(0, (observation.atMs - startedMs) / 1000),
       )
     if (leases.ok) expired.set({ queue }, leases.value.expiredLeases)
+    readable.set({ queue }, figures.ok ? 1 : 0)
     if (!figures.ok) continue
     const facts = figures.value
     for (const [state, count] of Object.entries(facts.counts)) tasks.set({ queue, state }, count)

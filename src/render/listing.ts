@@ -217,22 +217,41 @@ function narrow<Row>(
 }
 
 function findColumn<Row>(listing: Listing<Row>, key: string): Column<Row> {
-  const wanted = key.toLowerCase()
-  const column = listing.columns.find((known) => {
-    const name = known.key.toLowerCase()
-    return name === wanted || (known.unit !== undefined && name === `${wanted}${known.unit}`)
-  })
-  if (column) return column
-  const keys = listing.columns.map((known) => known.key)
-  // Without its unit a column is found as well.
-  const short = listing.columns.flatMap(({ key: name, unit }) =>
-    unit && name.length > unit.length && name.toLowerCase().endsWith(unit)
-      ? [name.slice(0, -unit.length)]
-      : [],
+  const named = columnNamed(
+    listing.columns.map((known) => known.key),
+    key,
   )
-  throw new UsageError(`no column "${key}"; ${guess(key, [...short, ...keys])}there are ${keys.join(', ')}`)
+  return listing.columns.find((known) => known.key === named)!
 }
 
+/** What a key may end with and be named without. */
+const UNIT = /(Ms|Bytes)$/
+
+/** The key meant by a name, whatever its case, with or without its unit. Pure. @throws {UsageError} there is none. */
+export function columnNamed(keys: readonly string[], name: string): string {
+  const short = keys.filter((key) => UNIT.test(key)).map((key) => key.replace(UNIT, ''))
+  const wanted = name.toLowerCase()
+  const found =
+    keys.find((key) => key.toLowerCase() === wanted) ??
+    keys.find((key) => UNIT.test(key) && key.replace(UNIT, '').toLowerCase() === wanted)
+  if (found !== undefined) return found
+  throw new UsageError(`no column "${name}"; ${guess(name, [...short, ...keys])}there are ${keys.join(', ')}`)
+}
+
+/** Names of the columns that flags speak of. */
+export function columnsNamed({
+  columns,
+  sort,
+  filters = [],
+}: Pick<ListingOptions, 'columns' | 'sort' | 'filters'>): readonly string[] {
+  return [
+    ...(columns?.length === 1 && columns[0] === 'help' ? [] : (columns ?? [])),
+    ...(sort?.split(',').map((key) => key.replace(/^-/, '')) ?? []),
+    ...filters.flatMap((filter) => FILTER.exec(filter)?.[1] ?? []),
+  ]
+}
+
+const FILTER = /^([A-Za-z]\w*)\s*(!=|<=|>=|=|>|<)\s*(.*)$/s
 const FILTER_FORM = 'column=glob, column!=glob, column<value or column>value (also <= and >=)'
 
 function parseFilter<Row>(
@@ -240,7 +259,7 @@ function parseFilter<Row>(
   text: string,
   options: ListingOptions,
 ): (row: Row) => boolean {
-  const match = /^([A-Za-z]\w*)\s*(!=|<=|>=|=|>|<)\s*(.*)$/s.exec(text)
+  const match = FILTER.exec(text)
   if (!match) throw new UsageError(`filter "${text}": write ${FILTER_FORM}`)
   const column = findColumn(listing, match[1]!)
   const [operator, operand] = [match[2]!, match[3]!]

@@ -142,7 +142,8 @@ export interface PlanTextOptions {
 export function renderPlanText(file: PlanFile, { width, bold }: PlanTextOptions): string {
   const address = addressesOf(file)
   const lines: string[] = []
-  const say = (sentence: string) => lines.push(...(width === null ? [sentence] : wrap(sentence, width, '  ')))
+  const say = (sentence: string) =>
+    lines.push(...(width === null ? [sentence] : wrap(sentence, width, '  ', stringWidth)))
   const { title } = metricOfNode(file)
   const heads = ['SLOTS', 'QUEUES', title, 'SHARE']
   const order = [...file.before].sort((a, b) => (address(a.node) < address(b.node) ? -1 : 1))

@@ -30,6 +30,10 @@ describe('asynq given bad input', () => {
       [/--frob/, ['task', 'ls', '-q', 'q', '-s', 'pending', '--frob']],
       [/missing flag --state/, ['task', 'ls', '-q', 'q']],
       [/missing argument PLAN/, ['reshard', 'verify']],
+      [
+        /no column "lateny"; did you mean "latency"\?/,
+        ['queue', 'ls', '--sort', 'lateny', '-u', '127.0.0.1:1'],
+      ],
       [/state "gone": there is no such state/, ['task', 'ls', '-q', 'q', '-s', 'gone']],
       [/--group is needed/, ['task', 'ls', '-q', 'q', '-s', 'aggregating']],
       [/--group goes with/, ['task', 'ls', '-q', 'q', '-s', 'pending', '-g', 'g']],

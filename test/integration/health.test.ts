@@ -414,6 +414,8 @@ describe('health of a real cluster', function () {
       const { value } = parseExposition(result.stdout, 'prometheus')
       const [dead, alive] = [names.filter(onDead), names.filter((name) => !onDead(name))]
       assert.ok(dead.length > 5 && alive.length > 5)
+      for (const queue of names)
+        assert.equal(value('asynq_queue_up', { queue }), onDead(queue) ? 0 : 1, queue)
       for (const queue of alive) assert.equal(value('asynq_queue_size', { queue }), 0, queue)
       for (const queue of dead) assert.equal(value('asynq_queue_size', { queue }), undefined, queue)
       assert.equal(value('asynq_cluster_node_up', { node: addressOf(1) }), 0)

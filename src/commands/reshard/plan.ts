@@ -150,8 +150,8 @@ With --out the plan is written to a file for reshard show, apply, verify and und
         { key: 'from', title: 'From', value: ({ move }) => address(move.from) },
         { key: 'to', title: 'To', value: ({ move }) => address(move.to) },
         { key: 'keys', title: 'Keys', value: ({ move }) => move.keys },
-        { key: 'bytes', title: 'Bytes', value: ({ move }) => move.bytes },
-        { key: 'estimateMs', title: 'About', value: ({ estimateMs }) => estimateMs },
+        { key: 'bytes', title: 'Bytes', unit: 'bytes', value: ({ move }) => move.bytes },
+        { key: 'estimateMs', title: 'About', unit: 'ms', value: ({ estimateMs }) => estimateMs },
         { key: 'why', title: 'Why', value: ({ move }) => move.why },
         {
           key: 'queues',

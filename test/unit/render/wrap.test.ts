@@ -12,7 +12,7 @@ describe('render/wrap', () => {
     assert.deepEqual(wrap('one two three four', 9, '  '), ['one two', '  three', '  four'])
     assert.deepEqual(wrap('a aaaaaaaaaaaa b', 5), ['a', 'aaaaaaaaaaaa', 'b'])
     assert.deepEqual(wrap('one\n\ntwo', 9), ['one', 'two'])
-    assert.deepEqual(wrap('名前 名前', 8), ['名前', '名前'])
+    assert.deepEqual(wrap('名前 名前', 8, '', stringWidth), ['名前', '名前'])
     assert.deepEqual(wrap('', 5), [])
   })
 
