@@ -1,7 +1,8 @@
 import { stopAllServers } from './servers.js'
+import { endWorkloads } from './workload.js'
 
 export const mochaHooks = {
   async afterAll() {
-    await stopAllServers()
+    await Promise.all([endWorkloads(), stopAllServers()])
   },
 }

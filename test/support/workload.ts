@@ -24,6 +24,14 @@ export interface Workload {
   stop(): Promise<WorkloadReport>
 }
 
+/** How to break off those at work. */
+const live = new Set<() => Promise<void>>()
+
+/** Breaks off what a failed test has left at work: the process would not end before it. */
+export async function endWorkloads(): Promise<void> {
+  await Promise.all([...live].map((end) => end()))
+}
+
 export async function startWorkload(options: ConnectionOptions, queue: string): Promise<Workload> {
   const redis = await openRedis({ ...options, timeoutMs: 60_000 })
   const client = new Client(redis)
@@ -55,8 +63,16 @@ export async function startWorkload(options: ConnectionOptions, queue: string): 
       await new Promise((resolve) => setTimeout(resolve, 5))
     }
   })
+  const end = async () => {
+    running = false
+    // Its servers are gone: nothing can be given back any more.
+    server.stop().catch(() => undefined)
+    await redis.close()
+  }
+  live.add(end)
   return {
     async stop() {
+      live.delete(end)
       running = false
       await Promise.all(loops)
       await server.stop()
