@@ -65,13 +65,21 @@ function cacheFolder(): string | null {
   return join(base, 'asynq', `code-${BUILD}-${process.version}-${process.arch}`)
 }
 
+/** A chunk in the cache. */
+interface Compiled {
+  /** As `PREFIX` and what closes it wrap it, in ASCII: read with the code, it costs no file of its own. */
+  readonly source: Buffer
+  /** What V8 compiled of it. */
+  readonly code: Buffer
+}
+
 /** A file of the cache. */
 interface Part {
   readonly name: string
-  /** Code of chunks, as read. */
-  readonly codes: ReadonlyMap<string, Buffer>
-  /** Chunks this run has loaded. */
-  readonly scripts: Map<string, Script>
+  /** As read. */
+  readonly chunks: ReadonlyMap<string, Compiled>
+  /** What this run has loaded. */
+  readonly loaded: Map<string, { readonly source: string; readonly script: Script }>
   /** Something was not in the file, or V8 did not take it. */
   stale: boolean
 }
@@ -100,15 +108,16 @@ class Loader {
       this.#parts.push(this.#read(name))
     const part = this.#parts.at(-1)!
     const filename = join(this.#chunks, name)
-    const cachedData = part.codes.get(name)
+    const kept = part.chunks.get(name)
     // All of it is ASCII (scripts/bundle.mjs).
-    const script = new Script(`${PREFIX}${readFileSync(filename, 'latin1')}\n})`, {
+    const source = kept?.source.toString('latin1') ?? `${PREFIX}${readFileSync(filename, 'latin1')}\n})`
+    const script = new Script(source, {
       filename,
       columnOffset: -PREFIX.length,
-      cachedData,
+      cachedData: kept?.code,
     })
-    if (cachedData === undefined || script.cachedDataRejected) part.stale = true
-    part.scripts.set(name, script)
+    if (!kept || script.cachedDataRejected) part.stale = true
+    part.loaded.set(name, { source, script })
     const loaded = { exports: {} as unknown }
     this.#modules.set(name, loaded)
     const run = script.runInThisContext() as Wrapped
@@ -128,12 +137,15 @@ class Loader {
   }
 
   #read(name: string): Part {
-    return { name, codes: readCodes(join(this.#folder, name)), scripts: new Map(), stale: false }
+    return { name, chunks: readChunks(join(this.#folder, name)), loaded: new Map(), stale: false }
   }
 
-  #write({ name, codes, scripts }: Part): void {
-    const fresh = [...scripts].map(([chunk, script]) => [chunk, script.createCachedData()] as const)
-    const bytes = formatCodes(new Map([...codes, ...fresh]))
+  #write({ name, chunks, loaded }: Part): void {
+    const fresh = [...loaded].map(
+      ([chunk, { source, script }]) =>
+        [chunk, { source: Buffer.from(source, 'latin1'), code: script.createCachedData() }] as const,
+    )
+    const bytes = formatChunks(new Map([...chunks, ...fresh]))
     const path = join(this.#folder, name)
     const temporary = `${path}.${process.pid}`
     rmSync(temporary, { force: true })
@@ -174,40 +186,46 @@ function removeOld(all: string): void {
   }
 }
 
-/** A file: magic, bytes of the index, checksum, 0; the index as JSON; the codes, each from a multiple of 8 bytes on. */
-function formatCodes(codes: ReadonlyMap<string, Buffer>): Buffer {
-  const index = Buffer.from(JSON.stringify([...codes].map(([name, { length }]) => [name, length])))
-  const parts = [Buffer.alloc(HEADER_BYTES), padded(index), ...[...codes.values()].map(padded)]
-  const bytes = Buffer.concat(parts)
+/**
+ * A file: magic, bytes of the index, checksum, 0; the index as JSON; source and code of each chunk. All start at a multiple
+ * of 8 bytes.
+ */
+function formatChunks(chunks: ReadonlyMap<string, Compiled>): Buffer {
+  const sizes = [...chunks].map(([name, { source, code }]) => [name, source.length, code.length])
+  const index = Buffer.from(JSON.stringify(sizes))
+  const contents = [...chunks.values()].flatMap(({ source, code }) => [padded(source), padded(code)])
+  const bytes = Buffer.concat([Buffer.alloc(HEADER_BYTES), padded(index), ...contents])
   bytes.writeUInt32LE(MAGIC, 0)
   bytes.writeUInt32LE(index.length, 4)
   bytes.writeUInt32LE(checksum(bytes), 8)
   return bytes
 }
 
-function padded(bytes: Buffer): Buffer {
-  return Buffer.concat([bytes, Buffer.alloc((8 - (bytes.length % 8)) % 8)])
-}
+const padding = (bytes: number): number => (8 - (bytes % 8)) % 8
+const padded = (bytes: Buffer): Buffer => Buffer.concat([bytes, Buffer.alloc(padding(bytes.length))])
 
-/** Codes by chunk; none when the file is not there, not safe or not whole. */
-function readCodes(path: string): ReadonlyMap<string, Buffer> {
-  const codes = new Map<string, Buffer>()
+/** None when the file is not there, not safe or not whole. */
+function readChunks(path: string): ReadonlyMap<string, Compiled> {
+  const chunks = new Map<string, Compiled>()
   let file: number | undefined
   try {
     file = openSync(path, 'r')
     const { uid, mode, size } = fstatSync(file)
-    if (uid !== process.geteuid!() || (mode & 0o022) !== 0 || size < HEADER_BYTES) return codes
+    if (uid !== process.geteuid!() || (mode & 0o022) !== 0 || size < HEADER_BYTES) return chunks
     // Memory of its own: V8 wants the codes aligned.
     const bytes = Buffer.allocUnsafeSlow(size)
-    if (readSync(file, bytes, 0, size, 0) !== size) return codes
-    if (bytes.readUInt32LE(0) !== MAGIC || bytes.readUInt32LE(8) !== checksum(bytes)) return codes
-    const index = bytes.toString('latin1', HEADER_BYTES, HEADER_BYTES + bytes.readUInt32LE(4))
-    let at = HEADER_BYTES + Math.ceil(index.length / 8) * 8
-    for (const [name, length] of JSON.parse(index) as [string, number][]) {
-      codes.set(name, bytes.subarray(at, at + length))
-      at += Math.ceil(length / 8) * 8
+    if (readSync(file, bytes, 0, size, 0) !== size) return chunks
+    if (bytes.readUInt32LE(0) !== MAGIC || bytes.readUInt32LE(8) !== checksum(bytes)) return chunks
+    let at = HEADER_BYTES
+    const take = (length: number) => {
+      const taken = bytes.subarray(at, at + length)
+      at += length + padding(length)
+      return taken
     }
-    return codes
+    const index = take(bytes.readUInt32LE(4)).toString('latin1')
+    for (const [name, source, code] of JSON.parse(index) as [string, number, number][])
+      chunks.set(name, { source: take(source), code: take(code) })
+    return chunks
   } catch {
     return new Map()
   } finally {

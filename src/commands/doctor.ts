@@ -8,7 +8,7 @@ import { FINDING_CODES, FINDING_KINDS, type Finding, type FindingCode } from '..
 import type { RepairChoices } from '../doctor/judge.js'
 import { AsynqError, NotFoundError, QueueNotFoundError, UsageError } from '../errors.js'
 import { globPattern } from '../glob.js'
-import { readQueueNames } from '../inspector/queues.js'
+import { readQueueNames } from '../inspector/queue-names.js'
 import { guess } from '../nearest.js'
 import { selectQueues } from '../operations/list-queues.js'
 import type { Redis } from '../redis/types.js'

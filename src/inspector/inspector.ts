@@ -22,10 +22,10 @@ import {
   type DayStats,
   type QueueInfo,
 } from './queue-stats.js'
+import { readQueueNames } from './queue-names.js'
 import {
   assertQueues,
   pauseQueue,
-  readQueueNames,
   removeQueue,
   resumeQueue,
   type RemovedQueue,

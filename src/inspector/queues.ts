@@ -13,16 +13,11 @@ import type { Redis } from '../redis/types.js'
 import * as keys from '../wire/keys.js'
 import type { TaskState } from '../wire/state.js'
 import { changeAllTasks } from './change-tasks.js'
+import { readQueueNames } from './queue-names.js'
 import { readQueueInfos } from './queue-stats.js'
-import { read, readAll, texts } from './reads.js'
+import { read, readAll } from './reads.js'
 
-/** The registry of queues, and what is done to a queue as a whole. */
-
-/** Sorted by code point. One round trip. */
-export async function readQueueNames(redis: Redis): Promise<readonly string[]> {
-  const [reply] = await readAll(redis, [read(['SMEMBERS', keys.QUEUES_KEY])])
-  return texts(reply).sort()
-}
+/** What is done to a queue as a whole. */
 
 /** One round trip. @throws {QueueNotFoundError} for all that are missing, after one more. */
 export async function assertQueues(redis: Redis, queues: readonly string[]): Promise<void> {

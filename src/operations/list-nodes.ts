@@ -1,7 +1,7 @@
 import type { Redis } from '../redis/types.js'
 import type { ClusterNode, Topology } from '../topology/types.js'
 import { queueSlot } from '../wire/slot.js'
-import { readQueueNames } from '../inspector/queues.js'
+import { readQueueNames } from '../inspector/queue-names.js'
 
 export interface NodeRow {
   readonly node: ClusterNode

@@ -1,6 +1,7 @@
 import { AsynqError, QueueNotFoundError } from '../errors.js'
 import { globPattern } from '../glob.js'
 import { Inspector, type QueueInfo } from '../inspector/inspector.js'
+import { readQueueNames } from '../inspector/queue-names.js'
 import { oldestActiveSinceMs } from '../inspector/runtime.js'
 import type { Redis } from '../redis/types.js'
 import type { ClusterNode, NodeHealth, Shard, Topology } from '../topology/types.js'
@@ -106,21 +107,20 @@ export async function listQueues(
     readonly patterns?: readonly string[]
   },
 ): Promise<QueueListing> {
-  const inspector = new Inspector(redis)
-  const names = selectQueues(await inspector.queues(), options.patterns ?? [])
+  const names = selectQueues(await readQueueNames(redis), options.patterns ?? [])
   const topology = options.placement ? await redis.topology() : null
   const placements = names.map((queue) => (topology ? placeQueue(queue, topology) : null))
   const memory = options.bytes ?? false
   const [infos, keyCounts, servers] = await Promise.all([
-    options.figures || memory ? inspector.queueInfosEach(names, { memory }) : [],
+    options.figures || memory ? new Inspector(redis).queueInfosEach(names, { memory }) : [],
     options.keys ? countKeys(redis, placements) : [],
-    options.workers ? inspector.servers().catch(ifUnavailable(null)) : null,
+    options.workers ? new Inspector(redis).servers().catch(ifUnavailable(null)) : null,
   ])
-  const oldest = oldestActiveSinceMs(servers ?? [])
+  const oldest = servers && oldestActiveSinceMs(servers)
   const nowMs = Date.now()
   return {
     queues: names.map((queue, at) => {
-      const since = oldest.get(queue)
+      const since = oldest?.get(queue)
       const info = infos[at]
       const known = info === undefined || info instanceof Error ? null : info
       return {

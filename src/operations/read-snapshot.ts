@@ -19,7 +19,7 @@ import type { Shard, Topology } from '../topology/types.js'
 import * as keys from '../wire/keys.js'
 import { keySlot, queueSlot } from '../wire/slot.js'
 import { TASK_STATES } from '../wire/state.js'
-import { readQueueNames } from '../inspector/queues.js'
+import { readQueueNames } from '../inspector/queue-names.js'
 
 export interface SnapshotOptions {
   /** What each node says of itself; else only what the topology tells. */

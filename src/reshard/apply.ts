@@ -4,7 +4,7 @@
  */
 import { systemClock, type Clock } from '../clock.js'
 import { AsynqError, PreconditionError } from '../errors.js'
-import { readQueueNames } from '../inspector/queues.js'
+import { readQueueNames } from '../inspector/queue-names.js'
 import { topologyFingerprint } from '../plan/fingerprint.js'
 import { assertFresh, type PlanFileMove } from '../plan/plan-file.js'
 import { shardsAfter } from '../plan/snapshot.js'

@@ -4,7 +4,7 @@
  */
 import { systemClock } from '../clock.js'
 import { AsynqError } from '../errors.js'
-import { readQueueNames } from '../inspector/queues.js'
+import { readQueueNames } from '../inspector/queue-names.js'
 import type { NodeId } from '../plan/snapshot.js'
 import type { Redis } from '../redis/types.js'
 import { queueSlot } from '../wire/slot.js'

@@ -5,7 +5,7 @@
 import { AsynqError } from '../errors.js'
 import { examine, type ExamineOptions } from '../doctor/examine.js'
 import type { Finding } from '../doctor/findings.js'
-import { readQueueNames } from '../inspector/queues.js'
+import { readQueueNames } from '../inspector/queue-names.js'
 import type { PlanFile } from '../plan/plan-file.js'
 import type { Redis } from '../redis/types.js'
 import { queueSlot } from '../wire/slot.js'
