@@ -62,7 +62,8 @@ interface ClusterRecord {
   readonly hasPassword: boolean
   readonly nodes: readonly {
     readonly port: number
-    readonly pid: number
+    /** Another one after a restart. */
+    pid: number
     readonly role: 'master' | 'replica'
   }[]
 }
@@ -88,7 +89,7 @@ export async function startLocalCluster(
   if (running?.nodes.every((node) => node.running)) return { cluster: running, started: false }
   if (running?.nodes.some((node) => node.running)) {
     throw new PreconditionError(
-      `the cluster on port ${port} runs only in part: take it down first, then up again`,
+      `the cluster on port ${port} runs only in part: start the others by "dev cluster restart", or take it down first`,
       { port },
     )
   }
@@ -123,7 +124,8 @@ export async function startLocalCluster(
   try {
     onProgress(`starting ${size} nodes of ${server} in ${dir}`)
     for (const node of nodes) {
-      node.pid = await startNode(server, join(dir, String(node.port)), node.port, password)
+      configureNode(join(dir, String(node.port)), node.port, password)
+      node.pid = await startNode(server, join(dir, String(node.port)), node.port)
       pids.push(node.pid)
     }
     remember(record)
@@ -144,20 +146,68 @@ export async function startLocalCluster(
   return { cluster: localClusterStatus(port)!, started: true }
 }
 
+/**
+ * Kills nodes as a crash would, without a word to the others.
+ * @param names addresses or ports. @throws {NotFoundError} no cluster, or no such node. @throws {PreconditionError} one runs no more.
+ */
+export async function killLocalNodes(port: number, names: readonly string[]): Promise<LocalCluster> {
+  const record = requireRecord(port)
+  const nodes = names.map((name) => nodeNamed(record, name))
+  const stopped = nodes.find((node) => !isOurs(node))
+  if (stopped) throw new PreconditionError(`${addressOf(stopped.port)} is not running`)
+  await stopNodes(nodes, 'SIGKILL')
+  return localClusterStatus(port)!
+}
+
+/**
+ * Starts nodes again with the files they have; those that run are stopped first.
+ * @param names addresses or ports; none: all that do not run. @throws {NotFoundError} no cluster, or no such node.
+ */
+export async function restartLocalNodes(port: number, names: readonly string[]): Promise<LocalCluster> {
+  const record = requireRecord(port)
+  const nodes =
+    names.length > 0
+      ? names.map((name) => nodeNamed(record, name))
+      : record.nodes.filter((node) => !isOurs(node))
+  await stopNodes(nodes.filter(isOurs), 'SIGTERM')
+  for (const node of nodes) {
+    node.pid = await startNode(record.server, join(record.dir, String(node.port)), node.port)
+    remember(record)
+  }
+  return localClusterStatus(port)!
+}
+
+function requireRecord(port: number): ClusterRecord {
+  const record = recall(port)
+  if (record) return record
+  throw new NotFoundError(`no cluster was started on port ${port}: see "dev cluster up"`)
+}
+
+function nodeNamed({ nodes }: ClusterRecord, name: string): ClusterRecord['nodes'][number] {
+  const node = nodes.find(({ port }) => name === String(port) || name === addressOf(port))
+  if (node) return node
+  const known = nodes.map(({ port }) => addressOf(port)).join(', ')
+  throw new NotFoundError(`no node "${name}" in the cluster; there are ${known}`)
+}
+
 /** Stops what `startLocalCluster` started on that port. @returns false when there was nothing. */
 export async function stopLocalCluster(port: number): Promise<boolean> {
   const record = recall(port)
   if (!record) return false
-  const ours = record.nodes.filter((node) => isOurs(node))
-  for (const { pid } of ours) killQuietly(pid, 'SIGCONT')
-  for (const { pid } of ours) killQuietly(pid, 'SIGTERM')
-  const deadline = performance.now() + 5000
-  while (ours.some((node) => isOurs(node))) {
-    if (performance.now() > deadline) for (const { pid } of ours) killQuietly(pid, 'SIGKILL')
-    await new Promise((done) => setTimeout(done, 20))
-  }
+  await stopNodes(record.nodes.filter(isOurs), 'SIGTERM')
   cleanUp(record)
   return true
+}
+
+/** Ends processes, the hard way when they take longer than 5 s. */
+async function stopNodes(nodes: ClusterRecord['nodes'], signal: NodeJS.Signals): Promise<void> {
+  for (const { pid } of nodes) killQuietly(pid, 'SIGCONT')
+  for (const { pid } of nodes) killQuietly(pid, signal)
+  const deadline = performance.now() + 5000
+  while (nodes.some(isOurs)) {
+    if (performance.now() > deadline) for (const { pid } of nodes) killQuietly(pid, 'SIGKILL')
+    await new Promise((done) => setTimeout(done, 20))
+  }
 }
 
 /** The cluster remembered for a port, null when there is none. */
@@ -202,12 +252,7 @@ function isExecutable(path: string): boolean {
   }
 }
 
-async function startNode(
-  server: string,
-  dir: string,
-  port: number,
-  password: string | undefined,
-): Promise<number> {
+function configureNode(dir: string, port: number, password: string | undefined): void {
   mkdirSync(dir, { recursive: true, mode: 0o700 })
   // The password goes into a file that only its owner reads: arguments show in ps.
   const config = [
@@ -224,6 +269,10 @@ async function startNode(
     ...(password === undefined ? [] : [`requirepass ${quote(password)}`, `masterauth ${quote(password)}`]),
   ]
   writeFileSync(join(dir, 'node.conf'), `${config.join('\n')}\n`, { mode: 0o600 })
+}
+
+/** Starts a configured node. @returns its pid. @throws {UnavailableError} with what it said last. */
+async function startNode(server: string, dir: string, port: number): Promise<number> {
   const log = openSync(join(dir, 'server.log'), 'a', 0o600)
   const child = spawn(server, [join(dir, 'node.conf')], {
     cwd: dir,

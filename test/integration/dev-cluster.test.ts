@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { runCli } from '../support/run-cli.js'
 import { freePort, isFree } from '../support/servers.js'
+import { waitFor } from '../support/wait-for.js'
 
 describe('asynq dev cluster', () => {
   let state: string
@@ -66,6 +67,46 @@ describe('asynq dev cluster', () => {
     await run('down')
     assert.deepEqual(readdirSync(dir), ['mine'])
   })
+
+  it('kills nodes and starts them again: a replica takes over, and what it holds stays', async () => {
+    const up = await run('up', '--masters', '3', '--replicas', '1')
+    assert.equal(up.code, 0, up.stderr)
+    const addrs = Array.from({ length: 6 }, (_, n) => `127.0.0.1:${port + n}`).join(',')
+    const asynq = (...args: string[]) => runCli([...args, '--cluster_addrs', addrs])
+    // images is in slot 9450, which the second of three masters has.
+    assert.equal((await asynq('task', 'enqueue', 't', '-q', 'images', '--wait-replicas', '1')).code, 0)
+    const master = async () =>
+      (await asynq('queue', 'ls', '--columns', 'master', '--no-header')).stdout.trim()
+    const victim = await master()
+    const killed = await run('kill', victim, '--json')
+    assert.equal(killed.code, 0, killed.stderr)
+    const states = (JSON.parse(killed.stdout) as { nodes: { address: string; running: boolean }[] }).nodes
+    assert.deepEqual(
+      states.filter(({ running }) => !running).map(({ address }) => address),
+      [victim],
+    )
+    assert.equal((await run('kill', victim)).code, 5)
+    assert.match((await run('kill', 'nowhere')).stderr, /no node "nowhere"/)
+    assert.equal((await run('kill')).code, 2)
+    assert.match((await run('up')).stderr, /dev cluster restart/)
+    await waitFor(async () => ((address) => address !== '' && !address.includes(victim))(await master()), {
+      what: 'the replica to take over',
+      timeoutMs: 20_000,
+    })
+    const restarted = await run('restart', '--json')
+    assert.equal(restarted.code, 0, restarted.stderr)
+    assert.doesNotMatch(restarted.stdout, /"running": false/)
+    await waitFor(async () => (await asynq('health', 'masters', 'replicas', 'coverage')).code === 0, {
+      what: 'health',
+      timeoutMs: 20_000,
+    })
+    const listed = await asynq('queue', 'ls', '--columns', 'pending', '--no-header')
+    assert.equal(listed.stdout.trim(), '1')
+    const named = await run('restart', String(port))
+    assert.equal(named.code, 0, named.stderr)
+    await run('down')
+    assert.equal((await run('restart')).code, 3)
+  }).timeout(90_000)
 
   it('refuses a taken port and a missing server, and leaves nothing', async () => {
     const other = createServer()
