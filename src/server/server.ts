@@ -184,6 +184,11 @@ export class Server {
     return this.#state
   }
 
+  /** Tasks at a time at most. */
+  get concurrency(): number {
+    return this.#concurrency
+  }
+
   /** Tasks in hand. */
   get activeCount(): number {
     return this.#running.size

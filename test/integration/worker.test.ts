@@ -8,7 +8,8 @@ import { Client } from '../../src/client/client.js'
 import { Inspector } from '../../src/inspector/inspector.js'
 import * as keys from '../../src/wire/keys.js'
 import { runCli } from '../support/run-cli.js'
-import { useSharedCluster } from '../support/servers.js'
+import { parseExposition, type Exposition } from '../support/prometheus.js'
+import { freePort, useSharedCluster } from '../support/servers.js'
 import { waitFor } from '../support/wait-for.js'
 
 const BIN = fileURLToPath(new URL('../../bin/asynq.js', import.meta.url))
@@ -94,6 +95,60 @@ describe('asynq worker run', () => {
     for (const line of result.stderr.trim().split('\n')) JSON.parse(line)
     const key = keys.SERVERS_KEY
     assert.equal(await cluster().redis.send({ key, args: ['ZCARD', key] }), 0)
+  })
+
+  it('serves its figures for Prometheus', async () => {
+    await new Client(cluster().redis).enqueueMany([
+      { type: 'good', queue: 'images' },
+      { type: 'good', queue: 'images' },
+      { type: 'bad', queue: 'images', maxRetry: 0 },
+      { type: 'long', queue: 'images' },
+    ])
+    const path = module_(`export default {
+      good: () => {},
+      bad: () => { throw new Error('no') },
+      long: (task, { signal }) => new Promise((resolve) => signal.addEventListener('abort', resolve)),
+    }`)
+    const port = await freePort(1)
+    const args = ['worker', 'run', path, '--queues', 'images', '--concurrency', '3']
+    const child = spawn(
+      process.execPath,
+      [BIN, ...args, '--metrics', `127.0.0.1:${port}`, '--shutdown-timeout', '100ms'].concat(
+        '--cluster_addrs',
+        cluster().addrs,
+      ),
+      { stdio: 'ignore' },
+    )
+    children.push(child)
+    const ended = new Promise<number | null>((resolve) => child.once('close', resolve))
+    const get = (where: string, method = 'GET') =>
+      fetch(`http://127.0.0.1:${port}${where}`, { method }).catch(() => null)
+    let value: Exposition['value'] = () => undefined
+    const handled = (type: string, result: string) =>
+      value('asynq_worker_tasks_total', { queue: 'images', type, result })
+    await waitFor(
+      async () => {
+        const response = await get('/metrics')
+        if (!response) return false
+        value = parseExposition(await response.text(), 'prometheus').value
+        return handled('good', 'done') === 2 && handled('bad', 'failed') === 1
+      },
+      { what: 'three tasks' },
+    )
+    assert.equal(value('asynq_worker_concurrency'), 3)
+    assert.equal(value('asynq_worker_active_tasks'), 1)
+    assert.equal(value('asynq_worker_task_seconds_count', { queue: 'images', type: 'good' }), 2)
+    assert.equal(handled('good', 'failed'), undefined)
+    assert.equal((await get('/other'))!.status, 404)
+    assert.equal((await get('/metrics', 'POST'))!.status, 405)
+    const taken = await runCli([
+      ...args,
+      ...['--metrics', `127.0.0.1:${port}`, '--cluster_addrs', cluster().addrs],
+    ])
+    assert.equal(taken.code, 5)
+    assert.match(taken.stderr, /cannot listen on 127\.0\.0\.1:\d+: the address is in use/)
+    child.kill('SIGTERM')
+    assert.equal(await ended, 0)
   })
 
   it('takes exactly --max-tasks, however many at a time, handles them and ends', async () => {

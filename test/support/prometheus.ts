@@ -30,7 +30,7 @@ export function parseExposition(text: string, format: 'prometheus' | 'openmetric
   for (const line of lines) {
     if (line === '' && format === 'prometheus') continue
     if (line === '# EOF' && format === 'prometheus') continue
-    const type = /^# TYPE (\S+) (counter|gauge|unknown|untyped)$/.exec(line)
+    const type = /^# TYPE (\S+) (counter|gauge|histogram|unknown|untyped)$/.exec(line)
     if (type) {
       assert.ok(!types.has(type[1]!), `the type of ${type[1]} comes twice`)
       types.set(type[1]!, type[2]!)
@@ -44,7 +44,9 @@ export function parseExposition(text: string, format: 'prometheus' | 'openmetric
     assert.ok(!Number.isNaN(value), line)
     assert.ok(!seen.has(`${name}{${labelText}}`), `comes twice: ${line}`)
     seen.add(`${name}{${labelText}}`)
-    const family = types.has(name!) ? name! : name!.replace(/_total$/, '')
+    const whole = name!.replace(/_(bucket|sum|count)$/, '')
+    const family =
+      types.get(whole) === 'histogram' ? whole : types.has(name!) ? name! : name!.replace(/_total$/, '')
     assert.ok(types.has(family), `no type was told for ${name}`)
     if (format === 'openmetrics' && types.get(family) === 'counter') assert.match(name!, /_total$/)
     if (format === 'openmetrics' && types.get(family) === 'gauge') assert.doesNotMatch(name!, /_total$/)

@@ -4,12 +4,15 @@ import { formatDuration, parsePositiveDuration } from '../../units.js'
 import { EXIT } from '../../cli/exit-codes.js'
 import { loadHandlers } from '../../cli/worker-module.js'
 import { UsageError } from '../../errors.js'
+import { parseHostPort } from '../../redis/address.js'
 import { pause } from '../../server/pause.js'
 import type { Server } from '../../server/server.js'
 import type { Logger } from '../../server/types.js'
 
 /** Longest pause, in ms, between two looks at whether there is still nothing to do. */
 const LONGEST_IDLE_LOOK_MS = 500
+/** Where nothing else is said; not that of `asynq metrics`, which may run beside it. */
+const WORKER_METRICS_PORT = 9877
 
 export default class WorkerRun extends BaseCommand {
   static override summary = 'Run a worker server with the handlers of an ES module.'
@@ -41,6 +44,10 @@ export default class WorkerRun extends BaseCommand {
     }),
     'max-tasks': Flags.integer({ description: 'take so many tasks, handle them, and end', min: 1 }),
     log: Flags.option({ description: 'how to log', options: ['text', 'json'] as const, default: 'text' })(),
+    metrics: Flags.string({
+      helpValue: 'HOST:PORT',
+      description: 'serve figures of this worker for Prometheus, at /metrics',
+    }),
     verbose: Flags.boolean({ description: 'log debug messages too' }),
   }
 
@@ -54,11 +61,14 @@ export default class WorkerRun extends BaseCommand {
     const maxTasks = this.flags['max-tasks'] as number | undefined
     const idleExit = this.flags['idle-exit'] as string | undefined
     const idleExitMs = idleExit === undefined ? undefined : parsePositiveDuration(idleExit, 'idle-exit')
+    const address = this.flags['metrics'] as string | undefined
+    const listen = address === undefined ? undefined : parseHostPort(address, WORKER_METRICS_PORT)
     const mux = await loadHandlers(this.args['module'] as string)
     const { Server } = await import('../../server/server.js')
+    const metrics = listen && new (await import('../../metrics/worker-metrics.js')).WorkerMetrics()
     await this.withRedis(async (redis) => {
       const logger = stderrLogger(this.flags['log'] as 'text' | 'json')
-      const server = new Server(redis, mux.process, {
+      const server = new Server(redis, metrics ? metrics.around(mux.process) : mux.process, {
         queues,
         strict: this.flags['strict'] === true,
         shutdownTimeoutMs,
@@ -67,6 +77,10 @@ export default class WorkerRun extends BaseCommand {
         ...(concurrency !== undefined && { concurrency }),
         ...(maxTasks !== undefined && { maxTasks }),
       })
+      const served =
+        metrics &&
+        (await metrics.serve(server, { listen: listen, tls: null, onError: (line) => logger.warn(line) }))
+      if (served) logger.info(`serving ${served.url}/metrics`)
       const stop = new Promise<void>((resolve) => {
         let asked = false
         const onSignal = () => {
@@ -94,6 +108,7 @@ export default class WorkerRun extends BaseCommand {
       } finally {
         for (const end of ends) end.catch(() => undefined)
         await server.stop()
+        await served?.close()
       }
       logger.info('stopped')
     })
