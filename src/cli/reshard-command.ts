@@ -66,6 +66,9 @@ export const moveFlags = {
     helpValue: 'DURATION',
     description: 'give a slot up for now after so long without progress',
   }),
+  'stop-on-warning': Flags.boolean({
+    description: 'begin no further slot after a failover, keys on both nodes, a lagging replica or the like',
+  }),
   events: Flags.string({ helpValue: 'FILE|-', description: 'write what happens as lines of JSON' }),
 } satisfies Interfaces.FlagInput
 
@@ -206,6 +209,7 @@ export abstract class ReshardCommand extends BaseCommand {
         ),
         by: this.by(),
         stop,
+        stopOnWarning: this.flags['stop-on-warning'] === true,
         ...more,
         onEvent: (event) => {
           events?.(event)

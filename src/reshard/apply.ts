@@ -45,6 +45,8 @@ export interface ApplyOptions {
    * `abort` only brings the slot in hand to an end.
    */
   readonly mode: 'apply' | 'resume' | 'abort'
+  /** Begin no further slot once something went wrong in one, though it came to a good end: a failover, a lagging replica, ... */
+  readonly stopOnWarning?: boolean
   /** Take the slot in hand back to its source, rather than to its target. */
   readonly rollBackCurrent?: boolean
   readonly stop?: StopSignal
@@ -174,6 +176,8 @@ class PlanRun {
   readonly #clock: Clock
   readonly #moved = new Map<number, { keys: number; bytes: number; ms: number }>()
   readonly #startedAt = performance.now()
+  /** The last notice of more than waiting. */
+  #warning: string | null = null
 
   constructor(
     options: ApplyOptions,
@@ -206,6 +210,10 @@ class PlanRun {
       if (!inHand && mode === 'abort') break
       try {
         if (!inHand) {
+          if (this.#warning !== null && this.#options.stopOnWarning === true)
+            throw new PreconditionError(
+              `stopped before slot ${move.slot} because of a warning: ${this.#warning}`,
+            )
           if (this.#stop.afterSlot) throw new AsynqError('INTERRUPTED', `stopped before slot ${move.slot}`)
           await this.#held()
           await this.#assertOurs()
@@ -290,8 +298,10 @@ class PlanRun {
           bytes: moved.bytes,
         })
       },
-      onNotice: ({ seq, slot }, code, detail) =>
-        this.#options.onEvent?.({ type: 'notice', seq, slot, code, detail }),
+      onNotice: ({ seq, slot }, code, detail) => {
+        if (code !== 'waiting') this.#warning = `slot ${slot}: ${detail}`
+        this.#options.onEvent?.({ type: 'notice', seq, slot, code, detail })
+      },
       repair: (queue) => reattachTasks(redis, queue, this.#clock),
     }
   }

@@ -282,6 +282,39 @@ describe('reshard commands', function () {
     return { ended: run }
   }
 
+  it('--stop-on-warning begins no slot after one that had keys on both nodes; resume goes on', async () => {
+    const { redis } = cluster()
+    const queues = [(await newPlan()).queue, (await newPlan()).queue]
+    const moves = await Promise.all(
+      queues.map(async (queue) => ({ queue, to: await otherMaster(redis, queue) })),
+    )
+    const plan = await planMoves(redis, moves)
+    const [first, second] = plan.moves
+    const file = join(stateDir(), 'warned.json')
+    writeFileSync(file, formatPlanFile(plan))
+    // What a move that broke off long ago has left: a task of the queue on the node that is to get it.
+    const { shards } = await redis.topology({ refresh: true })
+    const addressOf = (id: string) => shards.find(({ master }) => master?.id === id)!.master!.address
+    const [source, target] = [addressOf(first!.from), addressOf(first!.to)]
+    const [key] = (await redis.sendTo(source, ['CLUSTER', 'GETKEYSINSLOT', first!.slot, 100])) as Buffer[]
+    const copy = (await redis.sendTo(source, ['DUMP', key!])) as Buffer
+    await redis.sendTo(target, ['CLUSTER', 'SETSLOT', first!.slot, 'IMPORTING', first!.from])
+    await redis.sendAllTo(target, [['ASKING'], ['RESTORE', key!, 0, copy]])
+    await redis.sendTo(target, ['CLUSTER', 'SETSLOT', first!.slot, 'STABLE'])
+    const applied = await cli('apply', file, '--yes', '--stop-on-warning', '--method', 'classic')
+    assert.equal(applied.code, 6, applied.stderr)
+    assert.match(
+      applied.stderr,
+      new RegExp(`stopped before slot ${second!.slot} because of a warning: .*both nodes`),
+    )
+    assert.equal(await owner(first!.queues[0]!.queue), first!.to)
+    assert.equal(await owner(second!.queues[0]!.queue), second!.from)
+    assert.deepEqual(await openSlots(), [])
+    const resumed = await cli('resume', plan.id, '--yes')
+    assert.equal(resumed.code, 0, resumed.stderr)
+    assert.equal(await owner(second!.queues[0]!.queue), second!.to)
+  })
+
   it('two applies at once: one works, the other is refused', async () => {
     const a = await newPlan(400)
     const b = await newPlan()
