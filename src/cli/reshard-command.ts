@@ -66,13 +66,14 @@ export const moveFlags = {
     helpValue: 'DURATION',
     description: 'give a slot up for now after so long without progress',
   }),
-  'stop-on-warning': Flags.boolean({
-    description: 'begin no further slot after a failover, keys on both nodes, a lagging replica or the like',
-  }),
   events: Flags.string({ helpValue: 'FILE|-', description: 'write what happens as lines of JSON' }),
 } satisfies Interfaces.FlagInput
 
-export const pauseFlags = {
+/** Of commands that carry a plan out: `apply`, `resume`, `undo`. */
+export const carryOutFlags = {
+  'stop-on-warning': Flags.boolean({
+    description: 'begin no further slot after a failover, keys on both nodes, a lagging replica or the like',
+  }),
   pause: Flags.boolean({
     description: 'pause each queue while its slot moves, and wait for its active tasks before',
   }),

@@ -1,10 +1,10 @@
 import { Args, Flags } from '@oclif/core'
 import { confirmName } from '../../cli/confirm.js'
 import {
+  carryOutFlags,
   confirmFlags,
   journalFlag,
   moveFlags,
-  pauseFlags,
   ReshardCommand,
 } from '../../cli/reshard-command.js'
 import { topologyFingerprint } from '../../plan/fingerprint.js'
@@ -24,7 +24,7 @@ Ctrl-C finishes the slot in hand; a second one stops at once, and leaves that sl
   static override args = { plan: Args.string({ required: true, description: 'plan file, "-" for stdin' }) }
   static override flags = {
     ...moveFlags,
-    ...pauseFlags,
+    ...carryOutFlags,
     ...confirmFlags,
     ...journalFlag,
     'dry-run': Flags.boolean({ description: 'check everything and say what would move; change nothing' }),

@@ -1,11 +1,11 @@
 import { Args, Flags } from '@oclif/core'
 import { confirmName } from '../../cli/confirm.js'
 import {
+  carryOutFlags,
   confirmFlags,
   dryRunFlag,
   journalFlag,
   moveFlags,
-  pauseFlags,
   ReshardCommand,
 } from '../../cli/reshard-command.js'
 
@@ -19,7 +19,7 @@ export default class ReshardResume extends ReshardCommand {
   static override flags = {
     'roll-back-current': Flags.boolean({ description: 'take the slot in hand back, then go on' }),
     ...moveFlags,
-    ...pauseFlags,
+    ...carryOutFlags,
     ...confirmFlags,
     ...journalFlag,
     ...dryRunFlag,

@@ -4,10 +4,10 @@ import { writeFileSync } from 'node:fs'
 import { confirmName } from '../../cli/confirm.js'
 import { cannotWrite } from '../../cli/file-problem.js'
 import {
+  carryOutFlags,
   confirmFlags,
   journalFlag,
   moveFlags,
-  pauseFlags,
   ReshardCommand,
 } from '../../cli/reshard-command.js'
 import { formatPlanFile } from '../../plan/plan-file.js'
@@ -24,7 +24,7 @@ export default class ReshardUndo extends ReshardCommand {
   }
   static override flags = {
     ...moveFlags,
-    ...pauseFlags,
+    ...carryOutFlags,
     ...confirmFlags,
     ...journalFlag,
     'plan-out': Flags.string({ helpValue: 'FILE', description: 'write the undoing plan there as well' }),
